@@ -1,0 +1,24 @@
+//! Ports: what the domain and its runtime need of the world, and nothing about who provides it.
+
+mod answers;
+mod clock;
+mod connector;
+mod dispatch;
+mod http;
+mod log;
+mod spool;
+mod vault;
+
+pub use answers::{Answer, Answers};
+pub use clock::{Clock, Ids};
+pub use connector::{
+    Connector, ConnectorError, Connectors, Import, ImportError, ImportPage, ImportProgress,
+    ImportSource, Pull, PulledPage, SkipReason,
+};
+pub use dispatch::{Context, Dispatch, DispatchError, Receipt};
+pub use http::{Http, HttpError, HttpRequest, HttpResponse, TrustClass};
+pub use log::{
+    Append, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError, Refusal, StartAt,
+};
+pub use spool::{Spool, SpoolError, Upload};
+pub use vault::{DataKey, Scope, SecretRef, Vault, VaultError};
