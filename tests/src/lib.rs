@@ -1,1 +1,7 @@
-//! wharf-tests
+//! What the tests share: everything here serves `tests/it` and `tests/bench` and ships in no binary.
+
+pub mod client;
+pub mod clock;
+pub mod peers;
+pub mod process;
+pub mod receiver;

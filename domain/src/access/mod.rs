@@ -18,6 +18,19 @@ pub enum Role {
     Operator,
 }
 
+impl Role {
+    /// As in a token.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 impl std::str::FromStr for Role {
     type Err = ();
 
@@ -89,3 +102,6 @@ pub fn authorize(caller: &Caller, action: Action) -> Result<(), Forbidden> {
         Err(Forbidden { needed })
     }
 }
+
+#[cfg(test)]
+mod tests;

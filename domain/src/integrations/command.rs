@@ -8,7 +8,7 @@ use super::{
     schedule::SyncSettings,
 };
 use crate::{
-    kernel::RunId,
+    kernel::{Revision, RunId},
     syncs::{Failure, SyncType},
 };
 
@@ -82,6 +82,8 @@ pub struct Change {
     pub sync_settings: Option<SyncSettings>,
     /// `true` activates, `false` pauses.
     pub active: Option<bool>,
+    /// Refuse unless the stream is at this revision: the caller changes what it has seen.
+    pub if_revision: Option<Revision>,
     /// Now; `None` only in a change that touches no schedule.
     pub now: Option<Timestamp>,
 }

@@ -97,6 +97,10 @@ pub struct UploadRef {
     pub bytes: u64,
     /// Its SHA-256, hexadecimal.
     pub sha256: String,
+    /// Zone to assume where the file does not say (IANA name). In the log, because the same file must
+    /// give the same pages again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// See [`IntegrationEvent::SyncRequested`].

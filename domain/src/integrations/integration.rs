@@ -13,7 +13,7 @@ use super::{
     schedule::{InvalidInterval, SyncSettings},
 };
 use crate::{
-    kernel::{Category, Decider, RunId},
+    kernel::{Category, Decider, Revision, RunId},
     syncs::SyncType,
 };
 
@@ -102,6 +102,8 @@ pub struct Live {
     pub fence: Fence,
     /// The timer that is set.
     pub next_run_at: Option<Timestamp>,
+    /// Revision of the stream's last event.
+    pub revision: Revision,
 }
 
 /// Why an integration says no.
@@ -125,6 +127,9 @@ pub enum Refusal {
     /// It is switched off.
     #[error("the integration is inactive; set its status to active first")]
     Paused,
+    /// It changed since the caller looked.
+    #[error("the integration is at revision {}; read it again and repeat the change", .0.0)]
+    Stale(Revision),
     /// The name is empty or too long.
     #[error("name must have 1 to 200 characters")]
     InvalidName,
@@ -176,6 +181,7 @@ impl Decider for Integration {
                     open_run: None,
                     fence: Fence::default(),
                     next_run_at: None,
+                    revision: Revision(1),
                 }));
             }
             (this, Event::Deleted(_)) => *this = Self::Deleted,
@@ -281,6 +287,9 @@ impl Live {
     }
 
     fn change(&self, change: &Change) -> Result<Vec<Event>, Refusal> {
+        if change.if_revision.is_some_and(|seen| seen != self.revision) {
+            return Err(Refusal::Stale(self.revision));
+        }
         if let Some(name) = &change.name {
             check_name(name)?;
         }
@@ -356,6 +365,7 @@ impl Live {
     }
 
     fn evolve(&mut self, event: &Event) {
+        self.revision = Revision(self.revision.0 + 1);
         match event {
             Event::Created(_) | Event::Deleted(_) => {}
             Event::Updated(updated) => {

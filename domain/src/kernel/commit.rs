@@ -19,7 +19,7 @@ pub const MAX_EVENTS: usize = 256;
 /// Most bytes in a commit's body. With headers it stays below the 1 MiB that NATS allows a message.
 pub const MAX_BODY_BYTES: usize = 768 * 1024;
 /// Most bytes in a commit's headers; NATS allows 64 KiB.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
+pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// Index of a commit in the entire log; the first is 1, 0 is "before everything". Gapless.
 ///

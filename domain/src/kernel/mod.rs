@@ -13,8 +13,8 @@ mod stream;
 mod tests;
 
 pub use commit::{
-    Commit, Expected, Head, InvalidCommit, MAX_BODY_BYTES, MAX_EVENTS, Metadata, NewCommit,
-    Position, RawEvent, Revision, StoredCommit,
+    Commit, Expected, Head, InvalidCommit, MAX_BODY_BYTES, MAX_EVENTS, MAX_HEADER_BYTES, Metadata,
+    NewCommit, Position, RawEvent, Revision, StoredCommit,
 };
 pub use decider::{Decider, Loaded};
 pub use event::{DecodeError, EventSet, NewEvent, Recorded, Upcaster, decode_all, upcast};

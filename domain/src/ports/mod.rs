@@ -13,7 +13,7 @@ pub use answers::{Answer, Answers};
 pub use clock::{Clock, Ids};
 pub use connector::{
     Connector, ConnectorError, Connectors, Import, ImportError, ImportPage, ImportProgress,
-    ImportSource, Pull, PulledPage, SkipReason,
+    ImportSource, Pull, PulledPage, ReadSeek, SkipReason,
 };
 pub use dispatch::{Context, Dispatch, DispatchError, Receipt};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, TrustClass};

@@ -27,6 +27,41 @@ pub struct Page {
     pub deleted: u32,
 }
 
+/// What a page counts of a line.
+#[derive(serde::Deserialize)]
+struct Counted<'a> {
+    #[serde(borrow)]
+    model: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    deleted: bool,
+}
+
+impl Page {
+    /// The page in two, the first with half of the records; `None` if it has only one.
+    ///
+    /// For pages that are too large to be sealed.
+    #[must_use]
+    pub fn halves(&self) -> Option<(Self, Self)> {
+        if self.records < 2 {
+            return None;
+        }
+        let mut halves = (Self::default(), Self::default());
+        for (n, line) in (0_u32..).zip(self.lines.split_inclusive(|byte| *byte == b'\n')) {
+            let half = if n < self.records / 2 {
+                &mut halves.0
+            } else {
+                &mut halves.1
+            };
+            let counted: Counted<'_> = serde_json::from_slice(line).ok()?;
+            half.lines.extend_from_slice(line);
+            *half.models.entry(counted.model.into_owned()).or_default() += 1;
+            half.records += 1;
+            half.deleted += u32::from(counted.deleted);
+        }
+        Some(halves)
+    }
+}
+
 /// Collects records into a [`Page`], serialising each at once.
 #[derive(Debug, Default)]
 pub struct PageBuilder {

@@ -167,3 +167,26 @@ pub struct Record<'a> {
     #[serde(borrow)]
     pub data: Cow<'a, RawValue>,
 }
+
+impl<'a> Record<'a> {
+    /// Says that the record with this key is no longer there.
+    #[must_use]
+    pub fn tombstone(key: RecordKey, model: &'a str) -> Self {
+        Self {
+            key,
+            model: Cow::Borrowed(model),
+            native_id: None,
+            native_version: None,
+            start_us: None,
+            end_us: None,
+            utc_offset_s: None,
+            time_zone: None,
+            civil_date: None,
+            time_quality: TimeQuality::Instant,
+            granularity: Granularity::Sample,
+            source: Source::default(),
+            deleted: true,
+            data: Cow::Borrowed(RawValue::NULL),
+        }
+    }
+}

@@ -11,14 +11,19 @@ use crate::ports::{DataKey, VaultError};
 
 /// Compression level: on record lines 1 is within a few per cent of 3, at twice its speed.
 const LEVEL: i32 = 1;
-/// Most bytes of a page that was opened. A page that grew beyond it is damaged, or an attack.
-const MAX_PLAIN_BYTES: u64 = 64 * 1024 * 1024;
+/// Most bytes of a page unpacked, cursor line included. [`seal`] makes none larger, so one that grows
+/// beyond it is damaged, or an attack.
+pub(super) const MAX_PLAIN_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a page does not seal or open.
 #[derive(Debug, thiserror::Error)]
 pub enum SealedPageError {
-    /// Compressed it is still over [`SEALED_PAGE_BYTES`]: make smaller pages.
-    #[error("a page has at most {SEALED_PAGE_BYTES} bytes when sealed, this one has {0}")]
+    /// Compressed it is still over [`SEALED_PAGE_BYTES`], or unpacked it is over what [`open`] reads:
+    /// make smaller pages.
+    #[error(
+        "a page has at most {SEALED_PAGE_BYTES} bytes when sealed and {MAX_PLAIN_BYTES} before, \
+         this one has {0}; make smaller pages"
+    )]
     TooLarge(usize),
     /// See [`VaultError`].
     #[error(transparent)]
@@ -43,6 +48,9 @@ pub fn seal(
     plain.extend_from_slice(cursor.to_string().as_bytes());
     plain.push(b'\n');
     plain.extend_from_slice(lines);
+    if plain.len() as u64 > MAX_PLAIN_BYTES {
+        return Err(SealedPageError::TooLarge(plain.len()));
+    }
     let packed = zstd::bulk::compress(&plain, LEVEL)
         .map_err(|_| SealedPageError::Damaged("compression failed"))?;
     let sealed = key.seal(context, &packed);
@@ -93,8 +101,11 @@ pub fn open(
     let packed = key.open(context, &sealed)?;
     let mut plain = Vec::new();
     zstd::Decoder::new(packed.expose().as_slice())
-        .and_then(|decoder| decoder.take(MAX_PLAIN_BYTES).read_to_end(&mut plain))
+        .and_then(|decoder| decoder.take(MAX_PLAIN_BYTES + 1).read_to_end(&mut plain))
         .map_err(|_| SealedPageError::Damaged("it is no zstd frame"))?;
+    if plain.len() as u64 > MAX_PLAIN_BYTES {
+        return Err(SealedPageError::Damaged("it unpacks to too much"));
+    }
     let cursor_end = plain
         .iter()
         .position(|byte| *byte == b'\n')

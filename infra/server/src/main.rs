@@ -1,1 +1,54 @@
-fn main() {}
+//! `wharf`: one binary, every command.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use clap::Parser as _;
+use wharf_server::{
+    cli::{self, Cli},
+    config::{Config, ConfigError},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `EX_USAGE` of sysexits.h: the configuration is wrong.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let config = match Config::load(cli.config.as_deref(), &environment) {
+        Ok(config) => config,
+        Err(error) => return fail(&anyhow::Error::from(error)),
+    };
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return fail(&anyhow::anyhow!("another TLS provider was installed first"));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(cli::run(cli, config)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line tool says on standard error why it failed"
+)]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("wharf: {error:#}");
+    if error.is::<ConfigError>() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::FAILURE
+    }
+}

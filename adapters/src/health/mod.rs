@@ -1,0 +1,3 @@
+//! Platforms of health and fitness.
+
+pub mod apple_health;

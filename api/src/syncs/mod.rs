@@ -1,0 +1,4 @@
+//! Syncs: start a run, and look at runs.
+
+mod dto;
+pub(crate) mod handlers;

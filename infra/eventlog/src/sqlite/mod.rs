@@ -1,0 +1,24 @@
+//! The log on `SQLite`: one file, one writer, an fsync before every answer.
+//!
+//! Who is who: [`SqliteLog`] is the port and belongs to everyone. The `writer` is a thread that owns
+//! the only connection that writes; it takes what waits in its queue as one `group`, gives every
+//! commit its own verdict, commits once and only then answers. `readers` are read-only connections,
+//! used on the blocking threads of the runtime. `schema` is the file's shape, `rows` is how a commit
+//! comes out of it.
+
+mod checkpoints;
+mod group;
+mod log;
+mod options;
+mod readers;
+mod recent;
+mod rows;
+mod schema;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use log::SqliteLog;
+pub use options::Options;
+pub use stats::{ConsumerStats, Stats};

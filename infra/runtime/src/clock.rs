@@ -1,0 +1,52 @@
+//! The real clock and the real dice.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+use wharf_domain::{
+    kernel::Timestamp,
+    ports::{Clock, Ids},
+};
+
+/// The machine's clock, in whole microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    async fn sleep_until(&self, deadline: Timestamp) {
+        // The wall clock may jump: look again at least every minute.
+        loop {
+            // Negative, and so none, once the deadline has passed.
+            let left = Duration::try_from(deadline.duration_since(self.now())).unwrap_or_default();
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(Duration::from_mins(1))).await;
+        }
+    }
+}
+
+/// The operating system's random numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemIds;
+
+impl Ids for SystemIds {
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no secret may be made: stop at once"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system gives random bytes");
+    }
+}

@@ -1,0 +1,186 @@
+//! React: an event causes commands, decided by a process manager of the domain. At-least-once: each
+//! command carries a key made of its cause, so that a repeat finds its own effect.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wharf_domain::{
+    kernel::{Category, DecodeError, IntegrationId, StoredCommit, WebhookId, decode_all},
+    ports::{Clock, ConsumerSpec, Context, Dispatch, DispatchError, EventLog, LogError, StartAt},
+    syncs::{self, SyncRunEvent},
+    webhooks::{DeliveryEvent, WebhookCommand},
+};
+
+use crate::{
+    journal::{REST, rest},
+    supervisor::chain,
+};
+
+/// Runs that ended: give the lease back, tell subscribers.
+const SETTLE: ConsumerSpec = ConsumerSpec {
+    name: "settle",
+    from: StartAt::First,
+    categories: &[Category::SyncRun],
+    max_in_flight: 256,
+};
+/// Receivers that said they are gone: stop sending.
+const DISABLE: ConsumerSpec = ConsumerSpec {
+    name: "disable",
+    from: StartAt::First,
+    categories: &[Category::Delivery],
+    max_in_flight: 256,
+};
+
+/// Why a reaction stopped for good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReactError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Why one commit's reaction has to be repeated.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("a command could not be dispatched")]
+    Dispatch(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The reactions.
+#[derive(Clone)]
+pub(crate) struct Reactor {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) dispatch: Arc<dyn Dispatch>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Reactor {
+    /// What follows from runs, until `stop`.
+    pub(crate) async fn settle(self, stop: CancellationToken) -> Result<(), ReactError> {
+        self.run(SETTLE, &stop).await
+    }
+
+    /// What follows from deliveries, until `stop`.
+    pub(crate) async fn disable(self, stop: CancellationToken) -> Result<(), ReactError> {
+        self.run(DISABLE, &stop).await
+    }
+
+    async fn run(&self, spec: ConsumerSpec, stop: &CancellationToken) -> Result<(), ReactError> {
+        let consumer = self.log.consumer(spec).await?;
+        loop {
+            let commits = tokio::select! {
+                () = stop.cancelled() => break,
+                commits = consumer.fetch(64) => commits?,
+            };
+            for commit in commits {
+                match self.react(&commit).await {
+                    Ok(()) => consumer.ack(&[commit.position]).await?,
+                    // It will not decode tomorrow either; the projector parks it visibly.
+                    Err(Failed::Decode(error)) => {
+                        tracing::error!(position = %commit.position, %error, "an event was passed over");
+                        consumer.ack(&[commit.position]).await?;
+                    }
+                    Err(error @ Failed::Dispatch(_)) => {
+                        tracing::warn!(position = %commit.position, error = %chain(&error), "a reaction waits");
+                        consumer.nak(commit.position, REST).await?;
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            () = rest(&*self.clock, REST) => {}
+                        }
+                    }
+                }
+            }
+        }
+        consumer.flush().await?;
+        Ok(())
+    }
+
+    async fn react(&self, commit: &StoredCommit) -> Result<(), Failed> {
+        match commit.stream.category {
+            Category::SyncRun => self.sync_run(commit).await,
+            Category::Delivery => self.delivery(commit).await,
+            Category::Integration
+            | Category::Credential
+            | Category::Webhook
+            | Category::Message => Ok(()),
+        }
+    }
+
+    async fn sync_run(&self, commit: &StoredCommit) -> Result<(), Failed> {
+        let Some(id) = commit.stream.uuid().map(IntegrationId) else {
+            return Ok(());
+        };
+        // Most commits are pages; their headers say so without decoding 500 KiB.
+        if !commit.headers.contains("\"sync_run.completed\"")
+            && !commit.headers.contains("\"sync_run.failed\"")
+        {
+            return Ok(());
+        }
+        let project = &commit.stream.project;
+        for recorded in decode_all::<SyncRunEvent>(commit)? {
+            let reaction = syncs::process::react(id, &recorded);
+            let cause = recorded.key();
+            for (n, command) in reaction.commands.into_iter().enumerate() {
+                let context = self.context(&recorded.meta.correlation, &cause, n);
+                match self
+                    .dispatch
+                    .integration(project, id, command, context)
+                    .await
+                {
+                    // Refused: it was deleted meanwhile, so there is nothing left to settle.
+                    Ok(_) | Err(DispatchError::Refused(_)) => {}
+                    Err(error) => return Err(Failed::Dispatch(error.into())),
+                }
+            }
+            if !reaction.messages.is_empty() {
+                let context = self.context(&recorded.meta.correlation, &cause, 0);
+                match self
+                    .dispatch
+                    .messages(project, reaction.messages, context)
+                    .await
+                {
+                    Ok(_) | Err(DispatchError::Refused(_)) => {}
+                    Err(error) => return Err(Failed::Dispatch(error.into())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delivery(&self, commit: &StoredCommit) -> Result<(), Failed> {
+        let Some(id) = commit.stream.uuid().map(WebhookId) else {
+            return Ok(());
+        };
+        if !commit.headers.contains("\"delivery.attempt_failed\"") {
+            return Ok(());
+        }
+        for recorded in decode_all::<DeliveryEvent>(commit)? {
+            let DeliveryEvent::AttemptFailed(failed) = &recorded.event else {
+                continue;
+            };
+            if failed.status != Some(410) {
+                continue;
+            }
+            let context = self.context(&recorded.meta.correlation, &recorded.key(), 0);
+            let command = WebhookCommand::Disable {
+                reason: "the receiver answered 410 Gone".into(),
+            };
+            match self
+                .dispatch
+                .webhook(&commit.stream.project, id, command, context)
+                .await
+            {
+                Ok(_) | Err(DispatchError::Refused(_)) => {}
+                Err(error) => return Err(Failed::Dispatch(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    fn context(&self, correlation: &str, cause: &str, n: usize) -> Context {
+        let mut context = Context::system("react", correlation, cause);
+        context.idempotency_key = Some(format!("{cause}/{n}"));
+        context
+    }
+}

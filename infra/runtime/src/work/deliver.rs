@@ -1,0 +1,323 @@
+//! The delivery worker: messages from the log, retries from the tick, attempts by egress, outcomes into
+//! the journals of the webhooks.
+//!
+//! One loop drives everything as futures: planning (which webhooks), attempting (one POST), recording
+//! (a batch of outcomes a commit). A message is acknowledged once each of its deliveries has an outcome
+//! in the log; after a crash the rest is sent again, and receivers drop copies by `webhook-id`.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wharf_domain::{
+    kernel::{Category, Position, ProjectId, StoredCommit, StreamId, WebhookId},
+    ports::{Consumer, ConsumerSpec, Context, LogError, StartAt},
+    webhooks::DeliveryEvent,
+};
+use wharf_projections::timers::Timer;
+
+use super::attempt::{Courier, Delivery, PlanError};
+use crate::{
+    journal::{JournalError, REST, rest},
+    supervisor::chain,
+};
+
+/// POSTs under way at once.
+const ATTEMPTS: usize = 256;
+/// POSTs under way to one webhook.
+const ATTEMPTS_PER_WEBHOOK: usize = 32;
+/// Deliveries that wait for their POST; above, no further message is taken from the log.
+const QUEUE: usize = 2048;
+/// Outcomes in one commit.
+const BATCH: usize = 128;
+
+const DELIVER: ConsumerSpec = ConsumerSpec {
+    name: "deliver",
+    from: StartAt::First,
+    categories: &[Category::Message],
+    max_in_flight: 1024,
+};
+
+/// The worker.
+pub(crate) struct Deliverer {
+    pub(crate) courier: Courier,
+    /// Deliveries whose timer fired.
+    pub(crate) retries: mpsc::Receiver<Timer>,
+    /// How long an attempt may take after the hub was asked to stop.
+    pub(crate) grace: Duration,
+}
+
+/// What became of one future.
+enum Step {
+    Planned {
+        commit: StoredCommit,
+        plan: Result<Vec<Delivery>, PlanError>,
+    },
+    Retried(Result<Option<Retry>, PlanError>),
+    Attempted(Landed),
+    Recorded {
+        batch: Vec<Landed>,
+        result: Result<(), JournalError>,
+    },
+}
+
+/// What a fired timer turned out to be.
+pub(super) enum Retry {
+    /// Send it again.
+    Send(Delivery),
+    /// It is over; say so.
+    Over(Landed),
+}
+
+/// An outcome that is not in the log yet.
+pub(super) struct Landed {
+    pub(super) project: ProjectId,
+    pub(super) webhook: WebhookId,
+    /// The message's commit, if its acknowledgement waits for this outcome.
+    pub(super) message: Option<Position>,
+    pub(super) context: Context,
+    pub(super) events: Vec<DeliveryEvent>,
+}
+
+/// The loop's state.
+#[derive(Default)]
+struct Desk {
+    /// Deliveries that wait, by webhook.
+    waiting: HashMap<WebhookId, VecDeque<Delivery>>,
+    /// Webhooks that may send, in turn.
+    ready: VecDeque<WebhookId>,
+    /// POSTs under way, by webhook.
+    sending: HashMap<WebhookId, usize>,
+    /// Deliveries that wait, in all.
+    queued: usize,
+    /// POSTs under way, in all.
+    attempts: usize,
+    /// Deliveries left of a message's commit.
+    open: HashMap<Position, usize>,
+    /// Outcomes to be recorded.
+    landed: Vec<Landed>,
+    /// A recording is under way.
+    recording: bool,
+}
+
+impl Deliverer {
+    /// Delivers until `stop`; then lets attempts under way finish within the grace period.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
+        let log = self.courier.journal.log.clone();
+        let consumer = log.consumer(DELIVER).await?;
+        // At or below this a delivery may have an outcome that its message's acknowledgement lost.
+        let boundary = log.tail().await?;
+        let courier = Arc::new(self.courier.clone());
+        let mut steps: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
+        let mut desk = Desk::default();
+        loop {
+            desk.start(&courier, &mut steps);
+            let hungry = desk.queued < QUEUE;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(step) = steps.next() => desk.step(step, &courier, &*consumer).await?,
+                Some(timer) = self.retries.recv(), if hungry => {
+                    let courier = courier.clone();
+                    steps.push(async move { Step::Retried(courier.retry(timer).await) }.boxed());
+                }
+                commits = consumer.fetch(64), if hungry => {
+                    for commit in commits? {
+                        let courier = courier.clone();
+                        steps.push(async move {
+                            let plan = courier.plan(&commit, boundary).await;
+                            Step::Planned { commit, plan }
+                        }.boxed());
+                    }
+                }
+            }
+        }
+        self.drain(desk, &courier, steps, &*consumer).await
+    }
+
+    /// Lets attempts under way end and records their outcomes.
+    async fn drain(
+        &self,
+        mut desk: Desk,
+        courier: &Arc<Courier>,
+        mut steps: FuturesUnordered<BoxFuture<'static, Step>>,
+        consumer: &dyn Consumer,
+    ) -> Result<(), LogError> {
+        desk.waiting.clear();
+        desk.ready.clear();
+        let grace = rest(&*courier.journal.clock, self.grace);
+        tokio::pin!(grace);
+        loop {
+            desk.start(courier, &mut steps);
+            if desk.attempts == 0 && desk.landed.is_empty() && !desk.recording {
+                break;
+            }
+            tokio::select! {
+                () = &mut grace => break,
+                Some(step) = steps.next() => {
+                    if !matches!(step, Step::Planned { .. } | Step::Retried(_)) {
+                        desk.step(step, courier, consumer).await?;
+                    }
+                }
+            }
+        }
+        consumer.flush().await
+    }
+}
+
+impl Desk {
+    /// Starts what may start.
+    fn start(
+        &mut self,
+        courier: &Arc<Courier>,
+        steps: &mut FuturesUnordered<BoxFuture<'static, Step>>,
+    ) {
+        while self.attempts < ATTEMPTS {
+            let Some(webhook) = self.ready.pop_front() else {
+                break;
+            };
+            let Some(queue) = self.waiting.get_mut(&webhook) else {
+                continue;
+            };
+            let sending = self.sending.entry(webhook).or_default();
+            if *sending >= ATTEMPTS_PER_WEBHOOK {
+                continue;
+            }
+            let Some(delivery) = queue.pop_front() else {
+                self.waiting.remove(&webhook);
+                continue;
+            };
+            *sending += 1;
+            self.attempts += 1;
+            self.queued -= 1;
+            if *sending < ATTEMPTS_PER_WEBHOOK {
+                self.ready.push_back(webhook);
+            }
+            let courier = courier.clone();
+            steps.push(async move { Step::Attempted(courier.attempt(delivery).await) }.boxed());
+        }
+        if !self.recording && !self.landed.is_empty() {
+            self.recording = true;
+            let batch: Vec<_> = self.landed.drain(..self.landed.len().min(BATCH)).collect();
+            let courier = courier.clone();
+            steps.push(
+                async move {
+                    let result = courier.record(&batch).await;
+                    Step::Recorded { batch, result }
+                }
+                .boxed(),
+            );
+        }
+    }
+
+    async fn step(
+        &mut self,
+        step: Step,
+        courier: &Courier,
+        consumer: &dyn Consumer,
+    ) -> Result<(), LogError> {
+        match step {
+            Step::Planned { commit, plan } => match plan {
+                Ok(deliveries) if deliveries.is_empty() => consumer.ack(&[commit.position]).await?,
+                Ok(deliveries) => {
+                    self.open.insert(commit.position, deliveries.len());
+                    for delivery in deliveries {
+                        self.enqueue(delivery);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(position = %commit.position, error = %chain(&error), "a message waits");
+                    consumer.nak(commit.position, REST).await?;
+                }
+            },
+            Step::Retried(Ok(Some(Retry::Send(delivery)))) => self.enqueue(delivery),
+            Step::Retried(Ok(Some(Retry::Over(landed)))) => self.landed.push(landed),
+            Step::Retried(Ok(None)) => {}
+            Step::Retried(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "a retry was not made; the next start makes it");
+            }
+            Step::Attempted(landed) => {
+                self.attempts -= 1;
+                if let Some(sending) = self.sending.get_mut(&landed.webhook) {
+                    *sending -= 1;
+                    if *sending + 1 == ATTEMPTS_PER_WEBHOOK {
+                        self.ready.push_back(landed.webhook);
+                    }
+                    if *sending == 0 {
+                        self.sending.remove(&landed.webhook);
+                    }
+                }
+                self.landed.push(landed);
+            }
+            Step::Recorded {
+                batch,
+                result: Ok(()),
+            } => {
+                self.recording = false;
+                let mut done = vec![];
+                for position in batch.iter().filter_map(|landed| landed.message) {
+                    if let Some(left) = self.open.get_mut(&position) {
+                        *left -= 1;
+                        if *left == 0 {
+                            self.open.remove(&position);
+                            done.push(position);
+                        }
+                    }
+                }
+                if !done.is_empty() {
+                    consumer.ack(&done).await?;
+                }
+            }
+            Step::Recorded {
+                batch,
+                result: Err(error),
+            } => {
+                self.recording = false;
+                tracing::warn!(error = %chain(&error), "outcomes wait to be recorded");
+                drop(self.landed.splice(..0, batch));
+                rest(&*courier.journal.clock, REST).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, delivery: Delivery) {
+        let webhook = delivery.webhook;
+        let queue = self.waiting.entry(webhook).or_default();
+        let idle = queue.is_empty();
+        queue.push_back(delivery);
+        self.queued += 1;
+        let sending = self.sending.get(&webhook).copied().unwrap_or_default();
+        if idle && sending < ATTEMPTS_PER_WEBHOOK {
+            self.ready.push_back(webhook);
+        }
+    }
+}
+
+impl Courier {
+    /// Appends the outcomes, those of one webhook in one commit.
+    async fn record(&self, batch: &[Landed]) -> Result<(), JournalError> {
+        let mut commits: HashMap<WebhookId, (&Landed, Vec<DeliveryEvent>)> = HashMap::new();
+        for landed in batch.iter().filter(|landed| !landed.events.is_empty()) {
+            let (_, events) = commits
+                .entry(landed.webhook)
+                .or_insert_with(|| (landed, Vec::new()));
+            events.extend(landed.events.iter().cloned());
+        }
+        let appends = commits.into_values().map(|(landed, events)| async move {
+            let stream = StreamId::deliveries(&landed.project, landed.webhook);
+            let id = self.ids.uuid();
+            self.journal
+                .append(&stream, id, &events, &landed.context)
+                .await
+        });
+        for result in futures::future::join_all(appends).await {
+            result?;
+        }
+        Ok(())
+    }
+}

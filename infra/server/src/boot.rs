@@ -1,0 +1,261 @@
+//! Boot: from a configuration to a running hub. The only place that names concrete implementations.
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use wharf_adapters::catalogue;
+use wharf_api::{
+    ApiOptions, ApiState,
+    auth::{TokenRules, Verifier},
+};
+use wharf_domain::ports::{Clock, Connectors, EventLog, Http, Ids};
+use wharf_egress::Egress;
+use wharf_eventlog::SqliteLog;
+use wharf_projections::Views;
+use wharf_runtime::{
+    Hub, Parts,
+    clock::{SystemClock, SystemIds},
+    spool::FileSpool,
+};
+use wharf_vault::{MasterKey, SqliteVault};
+
+use crate::{config::Config, keys};
+
+/// The parts of an opened data folder and the hub that runs on them.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The running loops.
+    pub hub: Hub,
+    /// What the API is made of.
+    pub api: ApiState,
+    /// Addresses that are listened on; empty in a command that runs without a server.
+    pub addresses: Vec<SocketAddr>,
+    listeners: Vec<TcpListener>,
+}
+
+impl App {
+    /// Binds the addresses (if `listening`), opens the data folder, starts the hub.
+    ///
+    /// # Errors
+    /// The folder is in use, a key is missing or wrong, a port is taken: each says what to do.
+    pub async fn open(
+        config: Config,
+        metrics: PrometheusHandle,
+        listening: bool,
+    ) -> anyhow::Result<Self> {
+        let mut listeners = vec![];
+        let mut addresses = vec![];
+        for address in config.server.listen.iter().filter(|_| listening) {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}; set server.listen to a free address")
+            })?;
+            addresses.push(listener.local_addr()?);
+            listeners.push(listener);
+        }
+        let public = public_url(&config, &addresses);
+
+        let dir = &config.data.dir;
+        create_private(dir)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(
+            dir,
+            wharf_eventlog::Options::default(),
+            clock.clone(),
+        )?);
+        let master = master_key(&config, &*ids)?;
+        let vault = Arc::new(
+            SqliteVault::open(&dir.join("vault.db"), master, clock.clone(), ids.clone()).await?,
+        );
+        let views = Views::open(&dir.join("views"), vault.clone()).await?;
+        let http: Arc<dyn Http> = Arc::new(Egress::new(wharf_egress::Options {
+            allow: allowed(&config)?,
+            ..wharf_egress::Options::default()
+        })?);
+        let spool = Arc::new(FileSpool::open(
+            dir.join("uploads"),
+            config.import.max_upload_bytes,
+        )?);
+        let connectors: Connectors = catalogue::connectors(catalogue::Options {
+            sandbox_base_url: format!("{public}/sandbox/v1"),
+        });
+        let verifier = verifier(&config, &*ids)?;
+
+        let live = views.0.clone();
+        let hub = Hub::start(Parts {
+            log: log.clone(),
+            views,
+            vault: vault.clone(),
+            http: http.clone(),
+            spool: spool.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            connectors: connectors.clone(),
+            grace: Duration::from_secs(config.server.shutdown_grace_seconds),
+        });
+        let api = ApiState {
+            dispatch: hub.dispatch.clone(),
+            log,
+            views: live,
+            vault: vault.clone(),
+            answers: vault,
+            spool,
+            http,
+            clock,
+            ids,
+            connectors,
+            auth: verifier,
+            metrics: Arc::new(move || metrics.render()),
+            shutdown: hub.supervisor().stop_token(),
+            options: ApiOptions {
+                public_base_url: public,
+                max_in_flight: config.server.max_concurrent_requests,
+                ..ApiOptions::default()
+            },
+        };
+        Ok(Self {
+            config,
+            hub,
+            api,
+            addresses,
+            listeners,
+        })
+    }
+
+    /// Serves `router` until the hub stops or the process is asked to, then drains.
+    ///
+    /// # Errors
+    /// A loop failed, or did not stop in time.
+    pub async fn serve(self, router: axum::Router) -> anyhow::Result<()> {
+        let Self { hub, listeners, .. } = self;
+        let stop = hub.supervisor().stop_token();
+        for listener in listeners {
+            let service = router
+                .clone()
+                .into_make_service_with_connect_info::<SocketAddr>();
+            let stop = stop.clone();
+            hub.supervisor().spawn("serve", async move {
+                axum::serve(listener, service)
+                    .with_graceful_shutdown(stop.cancelled_owned())
+                    .await
+            });
+        }
+        tokio::select! {
+            () = hub.stopped() => {}
+            () = signalled() => tracing::info!("stopping: finishing what is under way"),
+        }
+        hub.shut_down()
+            .await
+            .context("the hub did not stop cleanly")?;
+        Ok(())
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn signalled() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// The log, to be read beside whoever writes it.
+///
+/// # Errors
+/// There is none yet, or it is of another version.
+pub fn read_log(config: &Config) -> Result<SqliteLog, wharf_eventlog::Error> {
+    let options = wharf_eventlog::Options::default();
+    SqliteLog::open_read_only(&config.data.dir, options, Arc::new(SystemClock))
+}
+
+/// The master key: from the configuration, else from its file, made at the first start.
+///
+/// # Errors
+/// It is no key, or others can read its file.
+pub fn master_key(config: &Config, ids: &dyn Ids) -> anyhow::Result<MasterKey> {
+    if !config.vault.master_key.is_empty() {
+        return MasterKey::from_hex(&config.vault.master_key)
+            .context("ENCRYPTION_KEY (vault.master_key) is not a key; make one with wharf keygen");
+    }
+    Ok(MasterKey::load_or_create(&key_file(config), ids)?)
+}
+
+/// Where the master key's file is.
+#[must_use]
+pub fn key_file(config: &Config) -> PathBuf {
+    if config.vault.key_file.is_empty() {
+        config.data.dir.join("master.key")
+    } else {
+        PathBuf::from(&config.vault.key_file)
+    }
+}
+
+/// Who signs the tokens: the operator's issuer by its key set, else this hub's own secret.
+fn verifier(config: &Config, ids: &dyn Ids) -> anyhow::Result<Verifier> {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let rules = TokenRules {
+        issuer: given(&config.auth.issuer),
+        audience: given(&config.auth.audience),
+        ..TokenRules::default()
+    };
+    match config.auth.jwks_file.as_str() {
+        "" => Ok(Verifier::hs256(&keys::jwt_secret(config, ids)?, rules)?),
+        path => {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("auth.jwks_file {path} cannot be read"))?;
+            let set = serde_json::from_str(&text)
+                .with_context(|| format!("auth.jwks_file {path} is no JSON"))?;
+            Ok(Verifier::jwks(&set, rules).with_context(|| format!("auth.jwks_file {path}"))?)
+        }
+    }
+}
+
+fn allowed(config: &Config) -> anyhow::Result<Vec<ipnet::IpNet>> {
+    config
+        .egress
+        .allow
+        .iter()
+        .map(|text| {
+            text.parse()
+                .with_context(|| format!("egress.allow: {text} is no network"))
+        })
+        .collect()
+}
+
+fn public_url(config: &Config, addresses: &[SocketAddr]) -> String {
+    if !config.server.public_base_url.is_empty() {
+        return config
+            .server
+            .public_base_url
+            .trim_end_matches('/')
+            .to_owned();
+    }
+    match addresses.first().or_else(|| config.server.listen.first()) {
+        Some(address) if address.ip().is_unspecified() => {
+            format!("http://127.0.0.1:{}", address.port())
+        }
+        Some(address) => format!("http://{address}"),
+        None => String::new(),
+    }
+}
+
+/// Makes the data folder, readable by its owner only.
+fn create_private(dir: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("the data folder {} cannot be made", dir.display()))
+}

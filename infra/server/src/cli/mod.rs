@@ -1,0 +1,179 @@
+//! The command line. This file is the table of contents; a command is a file.
+
+mod doctor;
+mod log;
+mod print;
+mod serve;
+mod small;
+mod views;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use wharf_domain::kernel::{IntegrationId, Position, ProjectId};
+
+use crate::config::Config;
+
+/// Self-hosted, event-sourced integration hub: connects accounts at third parties, syncs their records,
+/// delivers signed webhooks, and keeps the book of everything in an append-only log.
+///
+/// First steps: `wharf demo` shows the whole flow in a minute. `wharf serve` is the real thing; it needs
+/// no set-up, keeps everything in ./data, and prints where it listens.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file (TOML). Default: ./wharf.toml if there is one. Every key with its default:
+    /// `wharf config`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print for machines: JSON, one object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `wharf` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the hub.
+    Serve,
+    /// Run the hub with the built-in sandbox platform and a webhook receiver, connected and syncing.
+    Demo(DemoArgs),
+    /// Print a new master key: 64 hexadecimal characters for `ENCRYPTION_KEY` or a key file.
+    Keygen,
+    /// Print a token (JWT) for development, signed with this hub's own secret.
+    Token(TokenArgs),
+    /// Look at the event log.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Look at the read models, or build them anew.
+    #[command(subcommand)]
+    Views(ViewsCommand),
+    /// Import an export file, e.g. `wharf import apple_health export.zip`.
+    Import(ImportArgs),
+    /// Print the `OpenAPI` document.
+    Openapi,
+    /// Explain an error code, e.g. `wharf explain F42305`; without one, list them.
+    Explain {
+        /// The code.
+        code: Option<String>,
+    },
+    /// Print every setting with its default.
+    Config,
+    /// Check the installation: keys, log, vault, views, clock.
+    Doctor,
+}
+
+/// Arguments of `wharf demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stop once the sync is finished and the webhook delivered.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Arguments of `wharf token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// The project that the token opens.
+    #[arg(long, default_value = "default")]
+    pub project: ProjectId,
+    /// Who it is for.
+    #[arg(long, default_value = "developer")]
+    pub sub: String,
+    /// viewer, member, admin or operator.
+    #[arg(long, default_value = "admin")]
+    pub role: String,
+    /// Hours until it expires.
+    #[arg(long, default_value_t = 24)]
+    pub hours: u32,
+}
+
+/// Arguments of `wharf import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The platform whose export it is, e.g. `apple_health`.
+    pub platform: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The project to import into.
+    #[arg(long, default_value = "default")]
+    pub project: ProjectId,
+    /// The integration to import into; default: the project's only one of that platform, or a new one.
+    #[arg(long)]
+    pub integration: Option<IntegrationId>,
+    /// IANA zone for local days where the file names none.
+    #[arg(long)]
+    pub time_zone: Option<String>,
+}
+
+/// `wharf log …`
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print events as they are appended, until Ctrl-C.
+    Tail(LogArgs),
+    /// Print every event from a position on.
+    Replay(LogArgs),
+    /// Check positions, hashes and chains of the whole log.
+    Verify,
+    /// Count commits, events, streams and bytes.
+    Stats,
+}
+
+/// Which events to print.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Start after this position; `tail` starts at the end unless given.
+    #[arg(long)]
+    pub after: Option<u64>,
+    /// Only this project.
+    #[arg(long)]
+    pub project: Option<ProjectId>,
+    /// Only this type, e.g. `sync_run.completed`, or all that begin so with `sync_run.*`.
+    #[arg(long = "type")]
+    pub type_tag: Option<String>,
+    /// Only this stream, e.g. `default.integration.<id>`.
+    #[arg(long)]
+    pub stream: Option<String>,
+}
+
+impl LogArgs {
+    fn after(&self) -> Option<Position> {
+        self.after.map(Position)
+    }
+}
+
+/// `wharf views …`
+#[derive(Debug, Subcommand)]
+pub enum ViewsCommand {
+    /// How far the read models are behind the log.
+    Status,
+    /// Build them anew from the first event on, beside the live ones, then swap.
+    Rebuild,
+}
+
+/// Carries out `cli.command`.
+///
+/// # Errors
+/// Whatever keeps the command from its end, with the remedy.
+pub async fn run(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
+    let out = print::Out { json: cli.json };
+    match cli.command {
+        Command::Serve => serve::serve(config, out).await,
+        Command::Demo(args) => crate::demo::demo(config, &args, out).await,
+        Command::Keygen => small::keygen(out),
+        Command::Token(args) => small::token(&config, &args, out),
+        Command::Log(command) => log::run(&config, command, out).await,
+        Command::Views(command) => views::run(config, command, out).await,
+        Command::Import(args) => crate::import::command(config, &args, out).await,
+        Command::Openapi => small::openapi(out),
+        Command::Explain { code } => small::explain(code.as_deref(), out),
+        Command::Config => small::config(out),
+        Command::Doctor => doctor::run(&config, out).await,
+    }
+}
+
+pub use print::{Out, byte_bar};
+pub(crate) use small::mint;

@@ -1,0 +1,201 @@
+//! The files of the views: `views.<number>.db` a generation, and `views.current`, which names the live
+//! one. Called by `views`.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::{fs, io::AsyncWriteExt};
+use wharf_domain::kernel::Position;
+
+use crate::{Error, db::writer_options, projection::VERSION};
+
+/// The tables, in the order in which they are made. A generation has all of them or is none, so a
+/// change to any is a new [`VERSION`], not one more file.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_views.sql")];
+
+/// `SQLITE_CORRUPT` and `SQLITE_NOTADB`: the file is beyond use.
+const BEYOND_USE: [&str; 2] = ["11", "26"];
+
+/// The directory of the views.
+#[derive(Debug)]
+pub(crate) struct Files {
+    dir: PathBuf,
+}
+
+/// The writer of an opened generation, and how far it is.
+pub(crate) type Opened = (SqliteConnection, Position);
+
+impl Files {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// The data base of a generation.
+    pub(crate) fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("views.{number}.db"))
+    }
+
+    /// The live generation, if there is one.
+    pub(crate) async fn current(&self) -> Result<Option<u64>, Error> {
+        fs::create_dir_all(&self.dir).await.map_err(at(&self.dir))?;
+        let path = self.dir.join("views.current");
+        match fs::read_to_string(&path).await {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::File { path, source }),
+        }
+    }
+
+    /// Makes a generation the live one, durably and at once.
+    pub(crate) async fn set_current(&self, number: u64) -> Result<(), Error> {
+        let path = self.dir.join("views.current");
+        let beside = self.dir.join("views.current.new");
+        let mut file = fs::File::create(&beside).await.map_err(at(&beside))?;
+        file.write_all(format!("{number}\n").as_bytes())
+            .await
+            .map_err(at(&beside))?;
+        file.sync_all().await.map_err(at(&beside))?;
+        fs::rename(&beside, &path).await.map_err(at(&path))?;
+        let dir = fs::File::open(&self.dir).await.map_err(at(&self.dir))?;
+        dir.sync_all().await.map_err(at(&self.dir))
+    }
+
+    /// The highest number that a file of this directory has.
+    pub(crate) async fn newest(&self) -> Result<u64, Error> {
+        Ok(self.numbers().await?.into_iter().max().unwrap_or(0))
+    }
+
+    /// Deletes every generation but `kept`: swapped ones, and rebuilds that never went live.
+    pub(crate) async fn sweep(&self, kept: u64) -> Result<(), Error> {
+        for number in self.numbers().await? {
+            if number != kept {
+                remove(&self.path(number));
+            }
+        }
+        Ok(())
+    }
+
+    async fn numbers(&self) -> Result<Vec<u64>, Error> {
+        let mut numbers = vec![];
+        let mut entries = fs::read_dir(&self.dir).await.map_err(at(&self.dir))?;
+        while let Some(entry) = entries.next_entry().await.map_err(at(&self.dir))? {
+            let name = entry.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("views.")?.strip_suffix(".db"));
+            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+
+    /// Opens the generation `number`; `None` if this version of the code cannot use it.
+    pub(crate) async fn open(&self, number: u64) -> Result<Option<Opened>, Error> {
+        let path = self.path(number);
+        if !fs::try_exists(&path).await.map_err(at(&path))? {
+            return Ok(None);
+        }
+        match open(&path).await {
+            Ok((_, VERSION, position)) if position.is_none() => Ok(None),
+            Ok((writer, VERSION, Some(position))) => Ok(Some((writer, position))),
+            Ok((_, version, _)) => {
+                tracing::info!(
+                    version,
+                    wanted = VERSION,
+                    "the views are of another version"
+                );
+                Ok(None)
+            }
+            Err(error) if is_beyond_use(&error) => {
+                tracing::error!(%error, "the views are damaged and will be rebuilt");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How far the live generation is, read beside whoever writes it; `None` if there is none that this
+    /// version of the code can read.
+    pub(crate) async fn peek(&self) -> Result<Option<Position>, Error> {
+        let Some(number) = self.current().await? else {
+            return Ok(None);
+        };
+        let path = self.path(number);
+        if !fs::try_exists(&path).await.map_err(at(&path))? {
+            return Ok(None);
+        }
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let mut reader = options.disable_statement_logging().connect().await?;
+        let row = sqlx::query("select version, position from checkpoint where id = 1")
+            .fetch_one(&mut reader)
+            .await?;
+        let (version, position) = (
+            row.try_get::<i64, _>("version")?,
+            row.try_get::<i64, _>("position")?,
+        );
+        let readable = version == i64::from(VERSION);
+        Ok(u64::try_from(position)
+            .ok()
+            .filter(|_| readable)
+            .map(Position))
+    }
+
+    /// Makes the empty generation `number`.
+    pub(crate) async fn create(&self, number: u64) -> Result<Opened, Error> {
+        let path = self.path(number);
+        remove(&path);
+        let mut writer = writer_options(&path).connect().await?;
+        let mut tx = writer.begin().await?;
+        for migration in MIGRATIONS {
+            sqlx::raw_sql(migration).execute(&mut *tx).await?;
+        }
+        sqlx::query("insert into checkpoint (id, version, position) values (1, $1, 0)")
+            .bind(i64::from(VERSION))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok((writer, Position::START))
+    }
+}
+
+/// Deletes a generation's files. What stays is swept at the next start.
+pub(crate) fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(path = ?name, %error, "an old view stays for now"),
+        }
+    }
+}
+
+async fn open(path: &Path) -> Result<(SqliteConnection, u32, Option<Position>), sqlx::Error> {
+    let mut writer = writer_options(path).connect().await?;
+    let made = sqlx::query("select 1 from sqlite_master where name = 'checkpoint'")
+        .fetch_optional(&mut writer)
+        .await?;
+    if made.is_none() {
+        return Ok((writer, 0, None));
+    }
+    let row = sqlx::query("select version, position from checkpoint where id = 1")
+        .fetch_one(&mut writer)
+        .await?;
+    let version = u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(0);
+    let position = row.try_get::<i64, _>("position")?;
+    Ok((writer, version, u64::try_from(position).ok().map(Position)))
+}
+
+fn is_beyond_use(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| BEYOND_USE.contains(&code.as_ref()))
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}

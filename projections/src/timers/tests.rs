@@ -1,0 +1,137 @@
+//! Given events with due times, when they are applied, then the timers are those not settled yet.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use wharf_domain::{
+    integrations::{IntegrationEvent, SyncScheduled},
+    kernel::{Position, Timestamp},
+};
+
+use super::{Subject, Timer, due, next_due};
+use crate::testing::*;
+
+async fn all(world: &mut World) -> Vec<Timer> {
+    let db = world.applied().await;
+    due(&db, at(1_000_000), 100).await.unwrap()
+}
+
+fn scheduled(at: Option<Timestamp>) -> IntegrationEvent {
+    IntegrationEvent::SyncScheduled(SyncScheduled { next_run_at: at })
+}
+
+fn retry(n: u128, attempt: u32) -> Subject {
+    Subject::WebhookRetry {
+        webhook: WEBHOOK,
+        message: message(n),
+        message_position: Position(7),
+        message_index: 3,
+        attempt,
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_sets_a_timer_and_a_new_one_replaces_it() {
+    let mut world = World::new().await;
+    world.integration(&[created(), scheduled(Some(at(60)))]);
+    let timer = Timer {
+        due: at(60),
+        project: project(),
+        subject: Subject::SyncDue {
+            integration: INTEGRATION,
+        },
+        set_by: (Position(1), 1),
+    };
+    assert_eq!(all(&mut world).await, [timer.clone()]);
+    world.integration(&[scheduled(Some(at(120)))]);
+    let replaced = Timer {
+        due: at(120),
+        set_by: (Position(2), 0),
+        ..timer
+    };
+    assert_eq!(all(&mut world).await, [replaced]);
+    world.integration(&[scheduled(None)]);
+    assert_eq!(all(&mut world).await, []);
+}
+
+#[tokio::test]
+async fn deleting_an_integration_removes_its_timer() {
+    let mut world = World::new().await;
+    world.integration(&[created(), scheduled(Some(at(60)))]);
+    world.applied().await;
+    world.integration(&[deleted()]);
+    assert_eq!(all(&mut world).await, []);
+}
+
+#[tokio::test]
+async fn a_failed_attempt_sets_a_retry_and_the_next_attempt_moves_it() {
+    let mut world = World::new().await;
+    world.webhook(&[webhook_created("hook")]);
+    world.deliveries(&[failed(1, 1, Some(60))]);
+    let timers = all(&mut world).await;
+    assert_eq!((timers[0].subject, timers[0].due), (retry(1, 2), at(60)));
+    world.deliveries(&[failed(1, 2, Some(90))]);
+    let timers = all(&mut world).await;
+    assert_eq!(timers.len(), 1);
+    assert_eq!((timers[0].subject, timers[0].due), (retry(1, 3), at(90)));
+    assert_eq!(timers[0].set_by, (Position(3), 0));
+}
+
+#[tokio::test]
+async fn success_and_exhaustion_remove_the_retry() {
+    let mut world = World::new().await;
+    world.webhook(&[webhook_created("hook")]);
+    world.deliveries(&[
+        failed(1, 1, Some(60)),
+        failed(2, 1, Some(60)),
+        failed(3, 1, Some(60)),
+    ]);
+    assert_eq!(all(&mut world).await.len(), 3);
+    world.deliveries(&[succeeded(1, 2), failed(2, 2, None), exhausted(2, 2)]);
+    world.deliveries(&[exhausted(3, 1)]);
+    assert_eq!(all(&mut world).await, []);
+}
+
+#[tokio::test]
+async fn a_copy_sets_no_timer() {
+    let mut world = World::new().await;
+    world.webhook(&[webhook_created("hook")]);
+    world.deliveries(&[succeeded(1, 1)]);
+    world.deliveries(&[failed(1, 1, Some(60))]);
+    assert_eq!(all(&mut world).await, []);
+}
+
+#[tokio::test]
+async fn an_older_attempt_that_comes_late_leaves_the_timer_alone() {
+    let mut world = World::new().await;
+    world.webhook(&[webhook_created("hook")]);
+    world.deliveries(&[failed(1, 2, Some(90)), failed(1, 1, Some(60))]);
+    let timers = all(&mut world).await;
+    assert_eq!(timers.len(), 1);
+    assert_eq!(timers[0].subject, retry(1, 3));
+    world.deliveries(&[succeeded(2, 2), failed(2, 1, Some(60))]);
+    assert_eq!(all(&mut world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_due_is_given_the_longest_overdue_first() {
+    let mut world = World::new().await;
+    world.webhook(&[webhook_created("hook")]);
+    world.deliveries(&[
+        failed(1, 1, Some(60)),
+        failed(2, 1, Some(50)),
+        failed(3, 1, Some(70)),
+    ]);
+    let db = world.applied().await;
+    let found = due(&db, at(60), 100).await.unwrap();
+    let subjects: Vec<_> = found.iter().map(|timer| timer.subject).collect();
+    assert_eq!(subjects, [retry(2, 2), retry(1, 2)]);
+    assert_eq!(due(&db, at(60), 1).await.unwrap().len(), 1);
+    assert_eq!(next_due(&db).await.unwrap(), Some(at(50)));
+}
+
+#[tokio::test]
+async fn without_timers_nothing_is_due() {
+    let mut world = World::new().await;
+    let db = world.applied().await;
+    assert_eq!(next_due(&db).await.unwrap(), None);
+}

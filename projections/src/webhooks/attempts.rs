@@ -1,0 +1,284 @@
+//! Owner of the table `attempt`: which attempts of a delivery are kept, and which timer follows.
+
+use std::collections::HashMap;
+
+use sqlx::{Row as _, SqliteConnection};
+use wharf_domain::{
+    kernel::{MessageId, Timestamp, WebhookId},
+    webhooks::{Attempt, DeliveryEvent},
+};
+
+use super::{AttemptRow, Outcome, log_id};
+use crate::{
+    Error,
+    bulk::{Binds, Bulk},
+    columns::Columns,
+    decode::{Decoded, Fact, Origin},
+    rows::Rows,
+    timers,
+};
+
+static READ: Bulk = Bulk::new(
+    "select webhook, message, attempt, settled from attempt
+     where (webhook, message) in (values ",
+    2,
+    ")",
+);
+
+static WRITE: Bulk = Bulk::new(
+    "insert into attempt (webhook, message, attempt, topic, status, succeeded, reason, started_at,
+       duration_ms, next_attempt_at, settled, message_position, message_idx, position, idx) values ",
+    15,
+    " on conflict (webhook, message, attempt) do nothing",
+);
+
+static SETTLE: Bulk = Bulk::new(
+    "update attempt set settled = 1 where (webhook, message, attempt) in (values ",
+    3,
+    ")",
+);
+
+static DELETE: Bulk = Bulk::new("delete from attempt where webhook in (values ", 1, ")");
+
+/// What is known of one delivery.
+#[derive(Default)]
+struct Delivery {
+    /// Attempts kept, in the order in which they came.
+    attempts: Vec<u32>,
+    settled: bool,
+}
+
+type Key = (WebhookId, MessageId, u32);
+
+/// Collects the attempts of a batch.
+#[derive(Default)]
+pub(super) struct Attempts {
+    deliveries: Rows<(WebhookId, MessageId), Delivery>,
+    rows: HashMap<Key, AttemptRow>,
+    /// Attempts of earlier batches that turn out to be the last.
+    settled: Vec<Key>,
+    erased: Vec<WebhookId>,
+}
+
+/// What an event of the journal was.
+pub(super) enum Kept {
+    /// An attempt not known before.
+    Attempt {
+        succeeded: bool,
+        started_at: Timestamp,
+    },
+    /// A copy, or no attempt at all.
+    NoAttempt,
+}
+
+impl Attempts {
+    pub(super) async fn load(
+        &mut self,
+        from: &mut SqliteConnection,
+        batch: &[Decoded],
+    ) -> Result<(), Error> {
+        let facts = batch.iter().flat_map(|commit| &commit.facts);
+        let missing = self
+            .deliveries
+            .missing(facts.filter_map(|(_, fact)| match fact {
+                Ok(Fact::Delivery(id, event)) => Some((*id, message_of(event))),
+                Ok(
+                    Fact::Integration(..)
+                    | Fact::Credential(..)
+                    | Fact::Webhook(..)
+                    | Fact::SyncRun(..)
+                    | Fact::Page(..)
+                    | Fact::Message(_),
+                )
+                | Err(_) => None,
+            }));
+        READ.fetch(
+            from,
+            missing,
+            |(webhook, message), to| {
+                to.uuid(webhook.0);
+                to.uuid(message.0);
+            },
+            |row| {
+                let key = (row.uuid("webhook")?, row.uuid("message")?);
+                let attempt = row.count("attempt")?;
+                let settled = row.try_get::<i64, _>("settled")? != 0;
+                let delivery = self.deliveries.change_or_default(key);
+                delivery.attempts.push(attempt);
+                delivery.settled |= settled;
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    pub(super) fn fold(
+        &mut self,
+        at: &Origin,
+        index: u32,
+        webhook: WebhookId,
+        event: DeliveryEvent,
+        timers: &mut timers::Projector,
+    ) -> Kept {
+        match event {
+            DeliveryEvent::AttemptSucceeded(done) => {
+                let outcome = Outcome::Succeeded;
+                let row = row(at, index, webhook, done.attempt, outcome);
+                self.keep(
+                    at,
+                    AttemptRow {
+                        status: Some(done.status),
+                        ..row
+                    },
+                    timers,
+                )
+            }
+            DeliveryEvent::AttemptFailed(failed) => {
+                let outcome = match failed.next_attempt_at {
+                    Some(_) => Outcome::Failed,
+                    None => Outcome::Exhausted,
+                };
+                let row = row(at, index, webhook, failed.attempt, outcome);
+                self.keep(
+                    at,
+                    AttemptRow {
+                        status: failed.status,
+                        reason: Some(failed.reason),
+                        next_attempt_at: failed.next_attempt_at,
+                        ..row
+                    },
+                    timers,
+                )
+            }
+            DeliveryEvent::Exhausted(exhausted) => {
+                let message = exhausted.message_id;
+                let key = (webhook, message, exhausted.attempts);
+                if let Some(row) = self.rows.get_mut(&key) {
+                    if row.outcome == Outcome::Failed {
+                        row.outcome = Outcome::Exhausted;
+                    }
+                } else {
+                    self.settled.push(key);
+                }
+                if let Some(delivery) = self.deliveries.change(&(webhook, message)) {
+                    delivery.settled = true;
+                }
+                timers.settle_retry(webhook, message);
+                Kept::NoAttempt
+            }
+        }
+    }
+
+    fn keep(&mut self, at: &Origin, row: AttemptRow, timers: &mut timers::Projector) -> Kept {
+        let key = (row.webhook, row.message_id);
+        let delivery = self.deliveries.change_or_default(key);
+        if delivery.attempts.contains(&row.attempt) {
+            return Kept::NoAttempt;
+        }
+        let latest = delivery.attempts.iter().all(|known| *known < row.attempt);
+        let first = delivery.attempts.is_empty();
+        delivery.attempts.push(row.attempt);
+        delivery.settled |= row.outcome != Outcome::Failed;
+        if delivery.settled {
+            // No timer was ever set for a delivery that its first attempt settles.
+            if !first {
+                timers.settle_retry(row.webhook, row.message_id);
+            }
+        } else if latest {
+            let subject = timers::Subject::WebhookRetry {
+                webhook: row.webhook,
+                message: row.message_id,
+                message_position: row.message_position,
+                message_index: row.message_index,
+                attempt: row.attempt + 1,
+            };
+            timers.set(at, row.index, subject, row.next_attempt_at);
+        }
+        let kept = Kept::Attempt {
+            succeeded: row.outcome == Outcome::Succeeded,
+            started_at: row.started_at,
+        };
+        self.rows
+            .insert((row.webhook, row.message_id, row.attempt), row);
+        kept
+    }
+
+    /// The webhook is gone, and its attempts with it.
+    pub(super) fn erase(&mut self, webhook: WebhookId) {
+        self.deliveries.forget(|(of, _)| *of == webhook);
+        self.rows.retain(|(of, _, _), _| *of != webhook);
+        self.erased.push(webhook);
+    }
+
+    pub(super) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+        DELETE
+            .execute(to, &self.erased, |id, to| to.uuid(id.0))
+            .await?;
+        WRITE
+            .execute(to, &self.rows, |(key, row), to| {
+                bind_key(key, to);
+                to.text(&row.topic);
+                to.opt_int(row.status.map(i64::from));
+                to.flag(row.outcome == Outcome::Succeeded);
+                to.opt_text(row.reason.as_deref());
+                to.time(row.started_at);
+                to.count(row.duration_ms);
+                to.opt_time(row.next_attempt_at);
+                to.flag(row.outcome != Outcome::Failed);
+                to.count(row.message_position.0);
+                to.int(i64::from(row.message_index));
+                to.count(row.position.0);
+                to.int(i64::from(row.index));
+            })
+            .await?;
+        SETTLE.execute(to, &self.settled, bind_key).await?;
+        Ok(())
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.deliveries.committed();
+        self.rows.clear();
+        self.settled.clear();
+        self.erased.clear();
+    }
+}
+
+fn row(
+    at: &Origin,
+    index: u32,
+    webhook: WebhookId,
+    attempt: Attempt,
+    outcome: Outcome,
+) -> AttemptRow {
+    AttemptRow {
+        log_id: log_id(at.position, index),
+        webhook,
+        message_id: attempt.message_id,
+        topic: attempt.topic,
+        attempt: attempt.attempt,
+        status: None,
+        outcome,
+        reason: None,
+        started_at: attempt.started_at,
+        duration_ms: attempt.duration_ms,
+        next_attempt_at: None,
+        message_position: attempt.message_position,
+        message_index: attempt.message_index,
+        position: at.position,
+        index,
+    }
+}
+
+fn bind_key((webhook, message, attempt): &Key, to: &mut Binds) {
+    to.uuid(webhook.0);
+    to.uuid(message.0);
+    to.int(i64::from(*attempt));
+}
+
+fn message_of(event: &DeliveryEvent) -> MessageId {
+    match event {
+        DeliveryEvent::AttemptSucceeded(done) => done.attempt.message_id,
+        DeliveryEvent::AttemptFailed(failed) => failed.attempt.message_id,
+        DeliveryEvent::Exhausted(exhausted) => exhausted.message_id,
+    }
+}

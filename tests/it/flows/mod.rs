@@ -1,0 +1,4 @@
+//! Flows through several crates, and through the whole binary.
+
+mod dispatch;
+mod spine;

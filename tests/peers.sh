@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs the programs that tests (or, with `bench`, benchmarks) call, into tests/.peers: a Python
+# environment of its own that touches nothing else of the machine. Again: does nothing, unless the list
+# changed. WHARF_TEST_PEERS names another folder.
+#
+#     sh tests/peers.sh [test|bench]
+set -eu
+
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+peers=${WHARF_TEST_PEERS:-$here/.peers}
+
+case ${1:-test} in
+    test) list=$here/peers.txt ;;
+    bench) list=$here/peers-bench.txt ;;
+    *)
+        echo "usage: sh tests/peers.sh [test|bench]" >&2
+        exit 64
+        ;;
+esac
+installed=$peers/$(basename "$list")
+
+fail() {
+    echo "peers: $1" >&2
+    echo "peers: $2" >&2
+    exit 69
+}
+
+if cmp -s "$list" "$installed"; then
+    echo "peers: $peers is up to date"
+    exit 0
+fi
+
+command -v python3 >/dev/null 2>&1 || fail \
+    "python3 is missing; an independent Python library checks our webhook signatures" \
+    "install Python 3.10 or newer (Debian: apt-get install python3 python3-venv), then run this again"
+
+if [ ! -x "$peers/bin/pip" ]; then
+    echo "peers: making a Python environment in $peers"
+    if ! python3 -m venv --clear "$peers" >/dev/null 2>&1; then
+        # Debian ships venv without pip unless python3-venv is there.
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+            echo "peers: installing python3-venv with apt-get"
+            apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+            python3 -m venv --clear "$peers"
+        else
+            fail "python3 cannot make environments here" \
+                "install its venv module (Debian: apt-get install python3-venv), then run this again"
+        fi
+    fi
+fi
+
+echo "peers: installing what $(basename "$list") names"
+"$peers/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$list" || fail \
+    "pip could not install what $list names" \
+    "check that this machine reaches a Python package index (PIP_INDEX_URL names another), then run this again"
+cp "$list" "$installed"
+echo "peers: ready"

@@ -1,0 +1,233 @@
+//! A real `wharf` process on a free loopback port, with a data folder of its own.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, LazyLock},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use wharf_domain::{access::Role, kernel::Secret};
+
+use crate::client::Client;
+
+/// The token secret of every hub under test.
+pub const JWT_SECRET: &str = "a-secret-for-tests-of-at-least-32-bytes";
+
+/// The binary under test, built once from the sources as they are.
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let exe = std::env::current_exe().expect("a test has a path");
+    // target/<profile>/deps/it-<hash>, or target/<profile>/bench
+    let profile = exe
+        .ancestors()
+        .skip(1)
+        .find(|dir| dir.file_name().is_some_and(|name| name != "deps"))
+        .expect("a test lies in a target folder");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "wharf-server", "--bin", "wharf"]);
+    if profile.file_name().is_some_and(|name| name == "release") {
+        build.arg("--release");
+    }
+    if let Some(target) = profile.parent() {
+        build.arg("--target-dir").arg(target);
+    }
+    let status = build.current_dir(workspace()).status().expect("cargo runs");
+    assert!(status.success(), "wharf does not build");
+    profile.join("wharf")
+});
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests lie in the workspace")
+}
+
+/// A data folder that outlives restarts and goes with the last clone.
+#[derive(Clone, Debug)]
+pub struct Home(Arc<TempDir>);
+
+impl Default for Home {
+    fn default() -> Self {
+        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+    }
+}
+
+impl Home {
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// The folder around it, for files of the test.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A `wharf` command on this data folder.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&*BINARY);
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env_clear()
+            .env("WHARF_DATA__DIR", self.data())
+            .env("WHARF_SERVER__LISTEN", r#"["127.0.0.1:0"]"#)
+            .env("WHARF_AUTH__JWT_SECRET", JWT_SECRET)
+            .env("WHARF_EGRESS__ALLOW", r#"["127.0.0.0/8"]"#)
+            .env("WHARF_TELEMETRY__LEVEL", "warn");
+        command
+    }
+
+    /// Runs a command to its end; answers its exit code, output and errors.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self.command(args).output().expect("wharf runs");
+        (
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    /// Starts `wharf serve` and waits until it says where it listens.
+    #[must_use]
+    pub fn serve(&self) -> Wharf {
+        self.serve_with(&BTreeMap::new())
+    }
+
+    /// Starts `wharf serve` with more settings from the environment.
+    #[must_use]
+    pub fn serve_with(&self, environment: &BTreeMap<&str, &str>) -> Wharf {
+        let mut child = self
+            .command(&["serve", "--json"])
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("wharf starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        stdout.read_line(&mut line).expect("wharf says something");
+        let said: Option<Value> = serde_json::from_str(&line).ok();
+        let url = said.and_then(|said| said["listening"][0].as_str().map(str::to_owned));
+        let Some(url) = url else {
+            let mut errors = String::new();
+            let _ = child
+                .stderr
+                .take()
+                .map(|mut stderr| stderr.read_to_string(&mut errors));
+            panic!("wharf does not start: {errors}");
+        };
+        // What it logs is shown with the test's own output, when that fails.
+        let stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                eprintln!("wharf: {line}");
+            }
+        });
+        Wharf {
+            child,
+            url,
+            home: self.clone(),
+        }
+    }
+}
+
+/// A running `wharf serve`; killed when dropped.
+#[derive(Debug)]
+pub struct Wharf {
+    child: Child,
+    /// Where it listens, e.g. `http://127.0.0.1:40123`.
+    pub url: String,
+    /// Its data folder.
+    pub home: Home,
+}
+
+impl Wharf {
+    /// A client with a token for `project`.
+    #[must_use]
+    pub fn client(&self, project: &str, role: Role) -> Client {
+        Client::new(&self.url, Some(token(project, role)))
+    }
+
+    /// A client without a token.
+    #[must_use]
+    pub fn stranger(&self) -> Client {
+        Client::new(&self.url, None)
+    }
+
+    /// SIGKILL, as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; answers the exit code.
+    #[must_use]
+    pub fn stop(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill runs");
+        assert!(killed.success());
+        self.child.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    /// A figure of `/proc/<pid>/status`, in KiB: `VmRSS`, `VmHWM`.
+    #[must_use]
+    pub fn memory_kib(&self, figure: &str) -> u64 {
+        memory_kib(self.child.id(), figure)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Wharf {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A figure of `/proc/<pid>/status`, in KiB; 0 if the process is gone.
+#[must_use]
+pub fn memory_kib(pid: u32, figure: &str) -> u64 {
+    std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
+}
+
+/// A token that the hubs under test accept.
+#[must_use]
+pub fn token(project: &str, role: Role) -> String {
+    let now = wharf_domain::kernel::Timestamp::now();
+    wharf_api::auth::mint(
+        &Secret::new(JWT_SECRET.as_bytes().to_vec()),
+        &wharf_api::auth::Claims {
+            subject: "tester".to_owned(),
+            project: project.parse().expect("a project id"),
+            roles: [role].into(),
+            issued_at: now,
+            expires_at: now + jiff::SignedDuration::from_hours(1),
+            issuer: None,
+            audience: None,
+        },
+    )
+    .expect("it signs")
+}
