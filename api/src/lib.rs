@@ -27,6 +27,7 @@ mod problem;
 mod records;
 mod reply;
 mod routes;
+pub mod sandbox;
 mod state;
 mod syncs;
 #[cfg(test)]

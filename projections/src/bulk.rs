@@ -1,7 +1,10 @@
 //! Many rows in one statement: how projectors write, and look up what they fold upon.
 //!
-//! A statement is `head (…), (…), … tail`. Rows are sent in groups of a few fixed sizes, so that each
-//! text is prepared once; a statement a row costs a hand-over to the data base's thread a row.
+//! A statement is `head (…), (…), … tail`, where `tail` names the values `column1`, `column2`, … as
+//! both engines do. `in (values …)` over several columns makes SQLite walk through the table, and so
+//! may `join`; `cross join` goes from the values to the rows. Rows are sent in groups of a few fixed
+//! sizes, so that each text is prepared once; a statement a row costs a hand-over to the data base's
+//! thread a row.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,9 +18,11 @@ use wharf_domain::kernel::Timestamp;
 
 use crate::Error;
 
-/// Rows in one statement, largest first. The widest table has 19 columns: 19,456 values, under SQLite's
-/// limit of 32,766. Large, since SQLite keeps a copy of each page that a statement is the first to touch.
-const SIZES: [usize; 4] = [1024, 128, 16, 1];
+/// Rows in one statement, largest first, as far as the limit on values allows. Large, since SQLite keeps
+/// a copy of each page that a statement is the first to touch, and keys are random.
+const SIZES: [usize; 5] = [4096, 1024, 128, 16, 1];
+/// Most values in one statement of SQLite.
+const MAX_VALUES: usize = 32_766;
 
 /// A statement over many rows of values.
 pub(crate) struct Bulk {
@@ -93,7 +98,7 @@ impl Bulk {
         let (size, text) = SIZES
             .into_iter()
             .zip(&self.texts)
-            .find(|(size, _)| *size <= left)?;
+            .find(|(size, _)| *size <= left && size * self.columns <= MAX_VALUES)?;
         let mut binds = Binds::default();
         binds.arguments.reserve(size * self.columns, 0);
         for row in rows.take(size) {
@@ -105,7 +110,7 @@ impl Bulk {
 
     /// Placeholders are `?`, not `$n`: SQLite looks a named one up by walking all of them, which makes
     /// a wide statement quadratic. `PostgreSQL` takes `$n` only, and binds by number.
-    fn render(&self, rows: usize) -> Arc<str> {
+    pub(crate) fn render(&self, rows: usize) -> Arc<str> {
         let row = format!("({})", vec!["?"; self.columns].join(","));
         format!("{}{}{}", self.head, vec![row; rows].join(","), self.tail).into()
     }

@@ -22,7 +22,7 @@ pub enum Error {
     /// A row is not what a projector wrote.
     #[error("the views are damaged: {0}; rebuild them with `wharf views rebuild`")]
     Damaged(&'static str),
-    /// A commit is missing in between. Nothing of it or after it was folded.
+    /// A commit is missing in between. Nothing of the slice was folded.
     #[error(
         "the views expect position {expected}, but were given {got}; read again after {expected}"
     )]

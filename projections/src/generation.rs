@@ -14,7 +14,7 @@ use crate::{Error, db::writer_options, projection::VERSION};
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_views.sql")];
 
 /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`: the file is beyond use.
-const BEYOND_USE: [&str; 2] = ["11", "26"];
+const BEYOND_USE: [u32; 2] = [11, 26];
 
 /// The directory of the views.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Files {
 }
 
 /// The writer of an opened generation, and how far it is.
-pub(crate) type Opened = (SqliteConnection, Position);
+pub(crate) type Writer = (SqliteConnection, Position);
 
 impl Files {
     pub(crate) fn new(dir: &Path) -> Self {
@@ -91,13 +91,12 @@ impl Files {
     }
 
     /// Opens the generation `number`; `None` if this version of the code cannot use it.
-    pub(crate) async fn open(&self, number: u64) -> Result<Option<Opened>, Error> {
+    pub(crate) async fn open(&self, number: u64) -> Result<Option<Writer>, Error> {
         let path = self.path(number);
         if !fs::try_exists(&path).await.map_err(at(&path))? {
             return Ok(None);
         }
         match open(&path).await {
-            Ok((_, VERSION, position)) if position.is_none() => Ok(None),
             Ok((writer, VERSION, Some(position))) => Ok(Some((writer, position))),
             Ok((_, version, _)) => {
                 tracing::info!(
@@ -142,7 +141,7 @@ impl Files {
     }
 
     /// Makes the empty generation `number`.
-    pub(crate) async fn create(&self, number: u64) -> Result<Opened, Error> {
+    pub(crate) async fn create(&self, number: u64) -> Result<Writer, Error> {
         let path = self.path(number);
         remove(&path);
         let mut writer = writer_options(&path).connect().await?;
@@ -181,18 +180,21 @@ async fn open(path: &Path) -> Result<(SqliteConnection, u32, Option<Position>), 
         return Ok((writer, 0, None));
     }
     let row = sqlx::query("select version, position from checkpoint where id = 1")
-        .fetch_one(&mut writer)
+        .fetch_optional(&mut writer)
         .await?;
+    let Some(row) = row else {
+        return Ok((writer, 0, None));
+    };
     let version = u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(0);
     let position = row.try_get::<i64, _>("position")?;
     Ok((writer, version, u64::try_from(position).ok().map(Position)))
 }
 
 fn is_beyond_use(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| BEYOND_USE.contains(&code.as_ref()))
+    let code = error.as_database_error().and_then(|error| error.code());
+    // The low byte of an extended code is the code.
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| BEYOND_USE.contains(&(code & 0xff)))
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Of the tables and of what the projectors write. Raise it with any change to either: a start with
 /// another version begins a new generation.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most commits in one transaction.
 const BATCH_COMMITS: usize = 8192;
@@ -34,6 +34,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What a byte of a journal of pages weighs: it unpacks to about ten, and two batches are in memory
 /// at once.
 const PAGE_WEIGHT: usize = 4;
+
+/// Why an event about another project's id is parked.
+const FOREIGN: &str = "the id belongs to another project";
 
 static PARK: Bulk = Bulk::new(
     "insert into parked (position, idx, stream, reason) values ",
@@ -114,8 +117,8 @@ impl Projection {
     /// decoded while one is written. Cancel-safe: what is not committed is rolled back.
     ///
     /// # Errors
-    /// [`Error::Gap`] before anything is folded; otherwise the checkpoint says how far it came, and
-    /// the same call again goes on from there.
+    /// [`Error::Gap`] before anything of `commits` is folded; otherwise the checkpoint says how far it
+    /// came, and the same call again goes on from there.
     pub async fn apply(&mut self, commits: &[StoredCommit]) -> Result<Position, Error> {
         if self.shared.live_generation() > self.number {
             return Err(Error::Superseded);
@@ -136,6 +139,14 @@ impl Projection {
         }
         self.write(ready).await?;
         Ok(self.checkpoint)
+    }
+
+    /// Closes the writer in order, at shutdown: the next start has nothing to recover.
+    ///
+    /// # Errors
+    /// The data base failed; nothing is lost by it.
+    pub async fn close(self) -> Result<(), Error> {
+        Ok(self.writer.close().await?)
     }
 
     /// The commits after the checkpoint, if none is missing.
@@ -226,6 +237,12 @@ impl Projectors {
 
     fn fold_fact(&mut self, at: &Origin, index: u32, fact: Fact) {
         match fact {
+            Fact::Integration(id, _) if self.integrations.is_foreign(&at.project, id) => {
+                self.park(at, Some(index), FOREIGN.to_owned());
+            }
+            Fact::Webhook(id, _) if self.webhooks.is_foreign(&at.project, id) => {
+                self.park(at, Some(index), FOREIGN.to_owned());
+            }
             Fact::Integration(id, event) => {
                 if let IntegrationEvent::Deleted(_) = event
                     && let Some(row) = self.integrations.get(&at.project, id)

@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Copy, V> Rows<K, V> {
     /// The row, to be changed.
     pub(crate) fn change(&mut self, key: &K) -> Option<&mut V> {
         let held = self.held.get_mut(key)?;
-        held.changed = held.row.is_some();
+        held.changed |= held.row.is_some();
         held.row.as_mut()
     }
 

@@ -1,11 +1,6 @@
 //! Test support: a log in memory that encodes commits as the real one does, a vault that seals with a
 //! visible mark, and the views that fold them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failing test helper is a failing test"
-)]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -26,7 +21,7 @@ use wharf_domain::{
     webhooks::{self, DeliveryEvent, MessageEvent, WebhookEvent},
 };
 
-use crate::{Db, Error, Projection, Views};
+use crate::{Db, Error, Projection, Views, bulk::Bulk};
 
 pub(crate) const INTEGRATION: IntegrationId = IntegrationId(uuid::Uuid::from_u128(1));
 pub(crate) const WEBHOOK: WebhookId = WebhookId(uuid::Uuid::from_u128(2));
@@ -117,25 +112,27 @@ impl World {
         self.projection.apply(commits).await
     }
 
+    /// Folds the first `n` commits of the log.
+    pub(crate) async fn apply_first(&mut self, n: usize) {
+        self.projection.apply(&self.log[..n]).await.unwrap();
+    }
+
     /// Opens the views again, as after a restart.
     pub(crate) async fn restarted(self) -> Self {
-        let Self {
-            dir,
-            vault,
-            views,
-            projection,
-            log,
-            heads,
-        } = self;
-        drop((views, projection));
-        let (views, projection) = Views::open(dir.path(), vault.clone()).await.unwrap();
+        self.restarted_after(|_| {}).await
+    }
+
+    /// Opens the views again, after something happened to the closed directory.
+    pub(crate) async fn restarted_after(self, happened: impl FnOnce(&std::path::Path)) -> Self {
+        self.views.db().readers.close().await;
+        self.projection.close().await.unwrap();
+        happened(self.dir.path());
+        let opened = Views::open(self.dir.path(), self.vault.clone()).await;
+        let (views, projection) = opened.unwrap();
         Self {
-            dir,
-            vault,
             views,
             projection,
-            log,
-            heads,
+            ..self
         }
     }
 
@@ -394,10 +391,13 @@ impl Vault for FakeVault {
 /// Every row of every table as text, to compare generations.
 pub(crate) async fn dump(db: &Db) -> Vec<String> {
     let mut rows = vec![];
-    let tables = sqlx::query("select name from sqlite_master where type = 'table' order by name")
-        .fetch_all(&db.readers)
-        .await
-        .unwrap();
+    let tables = sqlx::query(
+        "select name from sqlite_master where type = 'table'
+                              and name not like 'sqlite_%' order by name",
+    )
+    .fetch_all(&db.readers)
+    .await
+    .unwrap();
     for table in tables {
         let table: String = table.get("name");
         let columns = sqlx::query("select name from pragma_table_info($1)")
@@ -422,4 +422,26 @@ pub(crate) async fn dump(db: &Db) -> Vec<String> {
         );
     }
     rows
+}
+
+/// How the data base finds the rows of a statement.
+pub(crate) async fn plan(sql: &str) -> Vec<String> {
+    let world = World::new().await;
+    let steps = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {sql}")))
+        .fetch_all(&world.views.db().readers)
+        .await
+        .unwrap();
+    steps.iter().map(|step| step.get("detail")).collect()
+}
+
+/// The statements find their rows by an index, however many rows there are.
+pub(crate) async fn assert_no_scan(tables: &[&str], statements: &[&Bulk]) {
+    for statement in statements {
+        let steps = plan(&statement.render(2)).await;
+        let scans = |step: &&String| {
+            let mut words = step.split(' ');
+            words.next() == Some("SCAN") && words.next().is_some_and(|name| tables.contains(&name))
+        };
+        assert_eq!(steps.iter().find(scans), None, "{}", statement.render(2));
+    }
 }

@@ -1,15 +1,14 @@
 //! Given a log, when it is folded in whatever way, then the views are the same.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{sync::Arc, time::Duration};
 
+use sqlx::Connection;
 use wharf_domain::{
     integrations::{IntegrationEvent, Outcome, SyncScheduled},
     kernel::Position,
 };
 
-use crate::{Error, Lagging, Views, overview, testing::*};
+use crate::{Error, Lagging, overview, testing::*};
 
 /// A log with something in every table.
 async fn busy() -> World {
@@ -99,7 +98,7 @@ async fn a_generation_that_is_behind_does_not_go_live() {
 #[tokio::test]
 async fn a_rebuild_does_not_move_the_published_position() {
     let mut world = busy().await;
-    world.apply(&world.log[..3].to_vec()).await.unwrap();
+    world.apply_first(3).await;
     let mut rebuilt = world.views.begin_rebuild().await.unwrap();
     rebuilt.apply(&world.log).await.unwrap();
     assert_eq!(world.views.position(), Position(3));
@@ -152,7 +151,7 @@ async fn a_batch_that_fails_leaves_no_rows_and_is_folded_once_later() {
 #[tokio::test]
 async fn a_transaction_that_fails_midway_rolls_rows_and_checkpoint_back() {
     let mut world = busy().await;
-    world.apply(&world.log[..2].to_vec()).await.unwrap();
+    world.apply_first(2).await;
     let before = dump(&world.views.db()).await;
     let mut saboteur = open_beside(&world).await;
     let refuse = "create trigger refuse before insert on timer
@@ -172,7 +171,7 @@ async fn a_transaction_that_fails_midway_rolls_rows_and_checkpoint_back() {
 #[tokio::test]
 async fn a_checkpoint_that_another_writer_moved_is_noticed() {
     let mut world = busy().await;
-    world.apply(&world.log[..2].to_vec()).await.unwrap();
+    world.apply_first(2).await;
     let mut other = open_beside(&world).await;
     let moved = "update checkpoint set position = 9";
     sqlx::raw_sql(moved).execute(&mut other).await.unwrap();
@@ -255,26 +254,18 @@ async fn views_of_another_version_or_beyond_use_begin_anew() {
     for damage in ["version", "file", "pointer"] {
         let mut world = busy().await;
         let expected = dump(&*world.applied().await).await;
-        match damage {
-            "version" => {
-                let mut writer = open_beside(&world).await;
-                let old = "update checkpoint set version = 0";
-                sqlx::raw_sql(old).execute(&mut writer).await.unwrap();
-            }
-            "file" => {
-                let (dir, vault) = (world.dir, world.vault.clone());
-                drop((world.views, world.projection));
-                for suffix in ["-wal", "-shm"] {
-                    let path = dir.path().join(format!("views.1.db{suffix}"));
-                    let _ = std::fs::remove_file(path);
-                }
-                std::fs::write(dir.path().join("views.1.db"), [7; 9000]).unwrap();
-                let (views, projection) = Views::open(dir.path(), vault.clone()).await.unwrap();
-                (world.dir, world.views, world.projection) = (dir, views, projection);
-            }
-            _ => std::fs::write(world.dir.path().join("views.current"), "?").unwrap(),
+        if damage == "version" {
+            let mut writer = open_beside(&world).await;
+            let old = "update checkpoint set version = 0";
+            sqlx::raw_sql(old).execute(&mut writer).await.unwrap();
+            writer.close().await.unwrap();
         }
-        let mut world = world.restarted().await;
+        let happened = |dir: &std::path::Path| match damage {
+            "file" => std::fs::write(dir.join("views.1.db"), [7; 9000]).unwrap(),
+            "pointer" => std::fs::write(dir.join("views.current"), "?").unwrap(),
+            _ => {}
+        };
+        let mut world = world.restarted_after(happened).await;
         assert_eq!(world.views.position(), Position::START, "{damage}");
         assert_eq!(dump(&*world.applied().await).await, expected, "{damage}");
         assert!(!world.dir.path().join("views.1.db").exists(), "{damage}");
@@ -296,4 +287,44 @@ async fn open_beside(world: &World) -> sqlx::SqliteConnection {
     use sqlx::ConnectOptions;
     let path = world.dir.path().join("views.1.db");
     crate::db::writer_options(&path).connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_older_rebuild_does_not_replace_a_newer_one() {
+    let world = World::new().await;
+    let older = world.views.begin_rebuild().await.unwrap();
+    let newer = world.views.begin_rebuild().await.unwrap();
+    world.views.swap(&newer).await.unwrap();
+    let refused = world.views.swap(&older).await;
+    assert!(matches!(refused, Err(Error::Superseded)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn inv13_an_id_that_is_another_projects_is_parked_and_changes_nothing() {
+    use wharf_domain::kernel::StreamId;
+    let mut world = World::new().await;
+    world.integration(&[created()]);
+    world.webhook(&[webhook_created("hook")]);
+    let before = dump(&*world.applied().await).await;
+    let other = other_project();
+    world.given(
+        StreamId::integration(&other, INTEGRATION),
+        &[created(), requested(1, 1)],
+    );
+    world.given(StreamId::webhook(&other, WEBHOOK), &[webhook_deleted()]);
+    world.given(StreamId::deliveries(&other, WEBHOOK), &[succeeded(1, 1)]);
+    world.given(
+        StreamId::sync_runs(&other, INTEGRATION),
+        &[page(1, 1, 0, &[("a", "steps", Some(1), 10)])],
+    );
+    let after = dump(&*world.applied().await).await;
+    let ours = |rows: Vec<String>| {
+        let other = |row: &String| row.starts_with("checkpoint") || row.starts_with("parked");
+        rows.into_iter()
+            .filter(|row| !other(row))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ours(after), ours(before));
+    let db = world.views.db();
+    assert_eq!(overview::counts(&db).await.unwrap().parked, 3);
 }

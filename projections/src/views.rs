@@ -3,10 +3,16 @@
 //! Opened by `server`; `api` and the workers read through [`Views::db`], `runtime` writes through the
 //! [`Projection`].
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use wharf_domain::{kernel::Position, ports::Vault};
 
@@ -143,8 +149,12 @@ impl Views {
     /// with `new`, then swaps.
     ///
     /// # Errors
-    /// [`Error::Behind`] if readers would see the views go back; the files cannot be used.
+    /// [`Error::Behind`] if readers would see the views go back; [`Error::Superseded`] if a newer
+    /// generation went live meanwhile; the files cannot be used.
     pub async fn swap(&self, new: &Projection) -> Result<(), Error> {
+        if self.shared.live_generation() > new.number() {
+            return Err(Error::Superseded);
+        }
         let live = self.position();
         if new.checkpoint() < live {
             return Err(Error::Behind {

@@ -6,6 +6,14 @@
 //! Each module says `#[cfg(test)]`, which is true here anyway: it tells clippy that helpers may panic, too.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod flows;

@@ -32,7 +32,6 @@ pub struct Answer {
 impl Answer {
     /// `content` of a success; fails the test otherwise.
     #[track_caller]
-    #[must_use]
     pub fn ok(self) -> Value {
         assert!(
             (200..300).contains(&self.status),

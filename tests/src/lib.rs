@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod parts;
 pub mod peers;
 pub mod process;
 pub mod receiver;

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, LazyLock},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -16,6 +17,9 @@ use crate::client::Client;
 
 /// The token secret of every hub under test.
 pub const JWT_SECRET: &str = "a-secret-for-tests-of-at-least-32-bytes";
+
+/// The longest that a command takes.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary under test, built once from the sources as they are.
 static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -86,15 +90,33 @@ impl Home {
         command
     }
 
-    /// Runs a command to its end; answers its exit code, output and errors.
+    /// Runs a command to its end; answers its exit code, output and errors. One that hangs is killed and
+    /// fails the test.
     #[must_use]
     pub fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let output = self.command(args).output().expect("wharf runs");
-        (
-            output.status.code().unwrap_or(-1),
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
+        let mut child = self
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("wharf runs");
+        let (out, errors) = (child.stdout.take(), child.stderr.take());
+        let out = std::thread::spawn(move || read(out));
+        let errors = std::thread::spawn(move || read(errors));
+        let deadline = Instant::now() + COMMAND_PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("wharf can be waited for") {
+                break status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("wharf {args:?} hangs: {:?} {:?}", out.join(), errors.join());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let text = |reader: std::thread::JoinHandle<String>| reader.join().expect("it reads");
+        (status.code().unwrap_or(-1), text(out), text(errors))
     }
 
     /// Starts `wharf serve` and waits until it says where it listens.
@@ -139,6 +161,14 @@ impl Home {
             home: self.clone(),
         }
     }
+}
+
+fn read(stream: Option<impl std::io::Read>) -> String {
+    let mut bytes = vec![];
+    if let Some(mut stream) = stream {
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A running `wharf serve`; killed when dropped.

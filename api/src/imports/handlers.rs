@@ -7,14 +7,16 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wharf_domain::{
     integrations::{IntegrationCommand, Refusal, RequestSync, Trigger, UploadRef},
-    kernel::{IntegrationId, RunId, UploadId, derive},
+    kernel::{IntegrationId, ProjectId, RunId, UploadId, derive},
     ports::{DispatchError, SpoolError},
     syncs::SyncType,
 };
+use wharf_projections::integrations;
 
 use super::{
     receive::receive,
@@ -97,14 +99,14 @@ pub(crate) async fn begin(
     let upload_id = UploadId(request.id(&app, by.project(), &format!("integrations/{id}/import")));
     if complete {
         return once(&app, &by, &request, async {
-            importable(&app, &by, id, complete).await?;
+            importable(&app, &by, id, Some(upload_id)).await?;
             receive_from_start(&app, &by, id, upload_id, body).await?;
             let file = app.api.spool.finish(upload_id).await?;
             start(&app, &by, id, file, zone).await
         })
         .await;
     }
-    importable(&app, &by, id, complete).await?;
+    importable(&app, &by, id, None).await?;
     let _turn = turn(&app, by.project(), &format!("upload {upload_id}")).await?;
     let offset = receive_from_start(&app, &by, id, upload_id, body).await?;
     let begun = UploadBegun {
@@ -181,7 +183,7 @@ pub(crate) async fn append(
     let complete = upload
         .complete
         .ok_or_else(|| Error::field("Upload-Complete", "required"))?;
-    importable(&app, &by, id, complete).await?;
+    importable(&app, &by, id, complete.then_some(upload_id)).await?;
     // One piece at a time; a client that reconnects waits until its broken request is over.
     let _turn = turn(&app, by.project(), &format!("upload {upload_id}")).await?;
     let at = own(&app, &by, id, upload_id).await?;
@@ -203,13 +205,14 @@ pub(crate) async fn append(
         .into_response())
 }
 
-/// The integration exists, its platform has files, and nothing stands in the way of a run. The last is
-/// asked before the file is closed: a caller who must wait only has the empty last piece to repeat.
+/// The integration exists, its platform has files, and nothing stands in the way of the run of the
+/// upload that is `ending`. The last is asked before the file is closed: a caller who must wait only has
+/// the empty last piece to repeat. The upload's own run is in nobody's way: its answer was lost.
 async fn importable(
     app: &App,
     by: &Granted<Run>,
     id: IntegrationId,
-    complete: bool,
+    ending: Option<UploadId>,
 ) -> Result<(), Error> {
     let row = existing(app, by.project(), id).await?;
     let imported = app
@@ -222,9 +225,11 @@ async fn importable(
             .status(StatusCode::CONFLICT)
             .detail("this platform has no export files; start a sync instead"));
     }
-    match row.live.open_run {
-        Some(open) if complete => Err(Refusal::AlreadyRunning(open.run_id).into()),
-        Some(_) | None => Ok(()),
+    match (row.live.open_run, ending) {
+        (Some(open), Some(upload)) if open.run_id != run_of(upload) => {
+            Err(Refusal::AlreadyRunning(open.run_id).into())
+        }
+        (Some(_) | None, _) => Ok(()),
     }
 }
 
@@ -263,6 +268,26 @@ async fn own(
     }
 }
 
+/// The zone that the integration's configuration names; the run keeps it, so that a later change does not
+/// change the pages of this file.
+async fn configured_zone(
+    app: &App,
+    project: &ProjectId,
+    id: IntegrationId,
+) -> Result<Option<String>, Error> {
+    let row = integrations::get(&app.api.views.db(), project, id).await?;
+    let configuration = row.map(|row| row.live.configuration).unwrap_or_default();
+    Ok(configuration
+        .get("time_zone")
+        .and_then(Value::as_str)
+        .map(str::to_owned))
+}
+
+/// The run that imports an upload.
+fn run_of(upload: UploadId) -> RunId {
+    RunId(derive(&[b"import", upload.0.as_bytes()]))
+}
+
 /// Requests the run that imports a whole file. The run's name follows from the upload's, so a repeat is
 /// the same run.
 async fn start(
@@ -273,7 +298,11 @@ async fn start(
     time_zone: Option<String>,
 ) -> Result<Reply<ImportStarted>, Error> {
     let upload_id = file.upload_id;
-    let run_id = RunId(derive(&[b"import", upload_id.0.as_bytes()]));
+    let time_zone = match time_zone {
+        Some(zone) => Some(zone),
+        None => configured_zone(app, by.project(), id).await?,
+    };
+    let run_id = run_of(upload_id);
     let started = ImportStarted {
         run_id: run_id.0,
         upload_id: upload_id.0,

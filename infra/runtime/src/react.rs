@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
-    kernel::{Category, DecodeError, IntegrationId, StoredCommit, WebhookId, decode_all},
+    integrations::IntegrationEvent,
+    kernel::{
+        Category, DecodeError, IntegrationId, Position, Recorded, StoredCommit, StreamId, WebhookId,
+        decode_all,
+    },
     ports::{Clock, ConsumerSpec, Context, Dispatch, DispatchError, EventLog, LogError, StartAt},
     syncs::{self, SyncRunEvent},
     webhooks::{DeliveryEvent, WebhookCommand},
@@ -43,6 +47,8 @@ pub(crate) enum ReactError {
 enum Failed {
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("a command could not be dispatched")]
     Dispatch(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -81,7 +87,7 @@ impl Reactor {
                         tracing::error!(position = %commit.position, %error, "an event was passed over");
                         consumer.ack(&[commit.position]).await?;
                     }
-                    Err(error @ Failed::Dispatch(_)) => {
+                    Err(error @ (Failed::Log(_) | Failed::Dispatch(_))) => {
                         tracing::warn!(position = %commit.position, error = %chain(&error), "a reaction waits");
                         consumer.nak(commit.position, REST).await?;
                         tokio::select! {
@@ -119,6 +125,9 @@ impl Reactor {
         }
         let project = &commit.stream.project;
         for recorded in decode_all::<SyncRunEvent>(commit)? {
+            if !self.is_kept(id, &recorded).await? {
+                continue;
+            }
             let reaction = syncs::process::react(id, &recorded);
             let cause = recorded.key();
             for (n, command) in reaction.commands.into_iter().enumerate() {
@@ -146,6 +155,36 @@ impl Reactor {
             }
         }
         Ok(())
+    }
+
+    /// Whether the fold keeps the end of a run: no later lease was granted before it. A worker that lost
+    /// its lease without knowing has nothing to tell.
+    async fn is_kept(
+        &self,
+        id: IntegrationId,
+        recorded: &Recorded<SyncRunEvent>,
+    ) -> Result<bool, Failed> {
+        let fence = match &recorded.event {
+            SyncRunEvent::Completed(completed) => completed.fence,
+            SyncRunEvent::Failed(failed) => failed.fence,
+            SyncRunEvent::Started(_) | SyncRunEvent::PageRecorded(_) => return Ok(false),
+        };
+        let stream = StreamId::integration(&recorded.stream.project, id);
+        let mut after = Position::START;
+        loop {
+            let commits = self.log.read_stream(&stream, after, 64).await?;
+            for commit in commits.iter().filter(|commit| commit.position < recorded.position) {
+                for event in decode_all::<IntegrationEvent>(commit)? {
+                    if matches!(&event.event, IntegrationEvent::SyncRequested(r) if r.fence > fence) {
+                        return Ok(false);
+                    }
+                }
+            }
+            match commits.last() {
+                Some(last) if last.position < recorded.position => after = last.position,
+                Some(_) | None => return Ok(true),
+            }
+        }
     }
 
     async fn delivery(&self, commit: &StoredCommit) -> Result<(), Failed> {

@@ -1,11 +1,18 @@
 //! Boot: from a configuration to a running hub. The only place that names concrete implementations.
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, future::IntoFuture as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use wharf_adapters::catalogue;
+use tokio_util::sync::CancellationToken;
+use axum::{Router, body::Bytes};
+use wharf_adapters::{
+    catalogue,
+    sandbox::world::{self, SharedWorld, World},
+};
 use wharf_api::{
     ApiOptions, ApiState,
     auth::{TokenRules, Verifier},
@@ -125,22 +132,44 @@ impl App {
         })
     }
 
+    /// The API, and the sandbox platform if it is switched on.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        let router = wharf_api::router(self.api.clone());
+        if !self.config.sandbox.enabled {
+            return router;
+        }
+        let world = SharedWorld::new(World::new(world::Options::default()));
+        let platform = move |request: &axum::http::Request<Bytes>, now| world.answer(request, now);
+        router.merge(wharf_api::sandbox::router(self.api.clock.clone(), Arc::new(platform)))
+    }
+
     /// Serves `router` until the hub stops or the process is asked to, then drains.
     ///
     /// # Errors
     /// A loop failed, or did not stop in time.
     pub async fn serve(self, router: axum::Router) -> anyhow::Result<()> {
-        let Self { hub, listeners, .. } = self;
+        let Self {
+            config,
+            hub,
+            listeners,
+            ..
+        } = self;
         let stop = hub.supervisor().stop_token();
+        let grace = Duration::from_secs(config.server.shutdown_grace_seconds);
         for listener in listeners {
             let service = router
                 .clone()
                 .into_make_service_with_connect_info::<SocketAddr>();
             let stop = stop.clone();
             hub.supervisor().spawn("serve", async move {
-                axum::serve(listener, service)
-                    .with_graceful_shutdown(stop.cancelled_owned())
-                    .await
+                let serving = axum::serve(listener, service)
+                    .with_graceful_shutdown(stop.clone().cancelled_owned());
+                tokio::select! {
+                    served = serving.into_future() => served,
+                    // A client that neither sends nor reads does not hold the hub.
+                    () = elapsed(&stop, grace) => Ok(()),
+                }
             });
         }
         tokio::select! {
@@ -152,6 +181,12 @@ impl App {
             .context("the hub did not stop cleanly")?;
         Ok(())
     }
+}
+
+/// Waits until `grace` has passed since `stop`.
+async fn elapsed(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// Waits for SIGTERM or Ctrl-C.
@@ -182,13 +217,21 @@ pub fn read_log(config: &Config) -> Result<SqliteLog, wharf_eventlog::Error> {
 /// The master key: from the configuration, else from its file, made at the first start.
 ///
 /// # Errors
-/// It is no key, or others can read its file.
+/// It is no key, others can read its file, or the file is gone although there is a vault.
 pub fn master_key(config: &Config, ids: &dyn Ids) -> anyhow::Result<MasterKey> {
     if !config.vault.master_key.is_empty() {
         return MasterKey::from_hex(&config.vault.master_key)
             .context("ENCRYPTION_KEY (vault.master_key) is not a key; make one with wharf keygen");
     }
-    Ok(MasterKey::load_or_create(&key_file(config), ids)?)
+    let file = key_file(config);
+    // A new key would open nothing, and look like the right one.
+    anyhow::ensure!(
+        file.exists() || !config.data.dir.join("vault.db").exists(),
+        "the key file {} is missing, but there is a vault; restore the file from a backup, or give \
+         its key as ENCRYPTION_KEY",
+        file.display()
+    );
+    Ok(MasterKey::load_or_create(&file, ids)?)
 }
 
 /// Where the master key's file is.
@@ -251,7 +294,7 @@ fn public_url(config: &Config, addresses: &[SocketAddr]) -> String {
 }
 
 /// Makes the data folder, readable by its owner only.
-fn create_private(dir: &std::path::Path) -> anyhow::Result<()> {
+pub(crate) fn create_private(dir: &std::path::Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)

@@ -57,7 +57,7 @@ pub async fn demo(mut config: Config, args: &DemoArgs, out: Out) -> anyhow::Resu
     admin::start(&app)?;
     let token = token(&app.config)?;
     let (arrived, messages) = mpsc::channel(SHOWN_LATE);
-    let api = wharf_api::router(app.api.clone());
+    let api = app.router();
     let router = api
         .clone()
         .route("/demo/sink", post(sink).with_state(arrived));

@@ -186,7 +186,10 @@ pub async fn run(on: &Operations, wanted: Wanted, say: mpsc::Sender<Said>) -> an
     let upload = UploadId(on.api.ids.uuid());
     copy(on, upload, integration, &wanted, &say).await?;
     let mut upload = on.api.spool.finish(upload).await?;
-    upload.time_zone.clone_from(&wanted.time_zone);
+    upload.time_zone = match &wanted.time_zone {
+        Some(zone) => Some(zone.clone()),
+        None => configured_zone(on, &wanted.project, integration).await?,
+    };
     let run_id = RunId(on.api.ids.uuid());
     let total = upload.bytes;
     let request = RequestSync {
@@ -239,6 +242,17 @@ pub async fn run(on: &Operations, wanted: Wanted, say: mpsc::Sender<Said>) -> an
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The zone that the integration's configuration names.
+async fn configured_zone(
+    on: &Operations,
+    project: &ProjectId,
+    integration: IntegrationId,
+) -> anyhow::Result<Option<String>> {
+    let row = integrations::get(&on.api.views.db(), project, integration).await?;
+    let zone = row.and_then(|row| row.live.configuration.get("time_zone")?.as_str().map(str::to_owned));
+    Ok(zone)
 }
 
 async fn copy(

@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(cli::run(cli, config)) {
+    let result = runtime.block_on(cli::run(cli, config));
+    // Every loop has stopped by now; a thread that is still reading a file has nobody to tell.
+    runtime.shutdown_background();
+    match result {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

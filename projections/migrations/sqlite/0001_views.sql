@@ -105,7 +105,7 @@ create index record_live on record (owner, model, seq) where deleted = 0;
 -- Owned by `webhooks`: one row a webhook; a deleted one has none.
 create table webhook (
     id                blob    primary key,
-    -- position of its creation
+    -- position of its creation: eight bytes by which its attempts name it
     number            integer not null,
     project           text    not null,
     definition        text    not null,
@@ -136,7 +136,8 @@ create index webhook_version_by_project on webhook_version (project, webhook, po
 
 -- Owned by `webhooks`: one row a kept attempt of a delivery.
 create table attempt (
-    webhook          blob    not null,
+    -- webhook.number
+    owner            integer not null,
     message          blob    not null,
     attempt          integer not null,
     topic            text    not null,
@@ -154,10 +155,10 @@ create table attempt (
     message_idx      integer not null,
     position         integer not null,
     idx              integer not null,
-    primary key (webhook, message, attempt)
+    primary key (owner, message, attempt)
 ) strict, without rowid;
 -- logs of a webhook, newest first
-create index attempt_by_position on attempt (webhook, position, idx);
+create index attempt_by_position on attempt (owner, position, idx);
 
 -- Owned by `messages`: one row a message; its payload stays sealed in the log.
 create table message (
@@ -192,3 +193,18 @@ create table timer (
     primary key (kind, subject, item)
 ) strict, without rowid;
 create index timer_by_due on timer (due);
+
+-- What the planner is to assume, so that a plan does not depend on how full the tables are: rows, then rows
+-- for each prefix of the columns.
+analyze;
+insert into sqlite_stat1 (tbl, idx, stat) values
+    ('record', 'record', '1000000 100000 1'),
+    ('record', 'record_by_key', '1000000 100000 1'),
+    ('record', 'record_live', '1000000 100000 5000 1'),
+    ('attempt', 'attempt', '1000000 10000 2 1'),
+    ('attempt', 'attempt_by_position', '1000000 10000 20 1'),
+    ('timer', 'timer', '10000 5000 100 1'),
+    ('timer', 'timer_by_due', '10000 1'),
+    ('run', 'sqlite_autoindex_run_1', '100000 1000 1'),
+    ('run', 'run_by_position', '100000 1000 1');
+analyze sqlite_schema;

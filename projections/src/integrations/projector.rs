@@ -17,7 +17,7 @@ use crate::{
     rows::Rows,
 };
 
-static READ: Bulk = Bulk::new(
+pub(super) static READ: Bulk = Bulk::new(
     "select i.*, c.auth_type, c.auth_generation
      from integration i
      left join credential c on c.integration = i.id and c.project = i.project
@@ -40,7 +40,7 @@ static WRITE: Bulk = Bulk::new(
        revision = excluded.revision, position = excluded.position",
 );
 
-static DELETE: Bulk = Bulk::new("delete from integration where id in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from integration where id in (values ", 1, ")");
 
 static WRITE_CREDENTIAL: Bulk = Bulk::new(
     "insert into credential (integration, project, auth_type, auth_generation) values ",
@@ -49,10 +49,10 @@ static WRITE_CREDENTIAL: Bulk = Bulk::new(
        auth_type = excluded.auth_type, auth_generation = excluded.auth_generation",
 );
 
-static DELETE_CREDENTIAL: Bulk = Bulk::new(
-    "delete from credential where (integration, project) in (values ",
+pub(super) static DELETE_CREDENTIAL: Bulk = Bulk::new(
+    "delete from credential where (integration, project) in (select column1, column2 from (values ",
     2,
-    ")",
+    "))",
 );
 
 /// Folds decisions about integrations and their credentials.
@@ -93,6 +93,13 @@ impl Projector {
     /// The integration as of the events folded so far, if its journal is of the same project.
     pub(crate) fn get(&self, project: &ProjectId, id: IntegrationId) -> Option<&Row> {
         self.rows.get(&id).filter(|row| row.project == *project)
+    }
+
+    /// Whether `id` is another project's.
+    pub(crate) fn is_foreign(&self, project: &ProjectId, id: IntegrationId) -> bool {
+        self.rows
+            .get(&id)
+            .is_some_and(|row| row.project != *project)
     }
 
     pub(crate) fn fold(&mut self, at: &Origin, id: IntegrationId, event: &IntegrationEvent) {

@@ -1,7 +1,5 @@
 //! Given commits about integrations, when they are applied, then the API sees these rows.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     credentials::{CredentialEvent, Erased, Stored},
     integrations::{IntegrationEvent, Outcome, Status, StatusChanged, Updated},
@@ -182,4 +180,14 @@ async fn a_list_is_filtered_and_paged_newest_first() {
     };
     assert_eq!(listed(of_type("sandbox"), 1, 10).await.1, 5);
     assert_eq!(listed(of_type("fitbit"), 1, 10).await.1, 0);
+}
+
+#[tokio::test]
+async fn no_statement_of_the_projector_walks_through_a_table() {
+    use super::projector::{DELETE, DELETE_CREDENTIAL, READ};
+    assert_no_scan(
+        &["i", "integration", "credential"],
+        &[&READ, &DELETE, &DELETE_CREDENTIAL],
+    )
+    .await;
 }

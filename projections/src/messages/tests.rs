@@ -1,7 +1,5 @@
 //! Given accepted messages, when they are applied, then each id is there once.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::kernel::StreamId;
 
 use super::message as find;

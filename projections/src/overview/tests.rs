@@ -1,7 +1,5 @@
 //! Given integrations and webhooks, when they are applied, then `/health` counts the active ones.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     integrations::{IntegrationEvent, Status, StatusChanged},
     kernel::{IntegrationId, StreamId},

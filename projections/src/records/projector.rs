@@ -16,7 +16,7 @@ static WRITE: Bulk = Bulk::new(
        deleted = excluded.deleted, body = excluded.body",
 );
 
-static DELETE: Bulk = Bulk::new("delete from record where owner in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from record where owner in (values ", 1, ")");
 
 /// Collects the pages of a batch; the last version of each record is written.
 #[derive(Default)]
@@ -71,7 +71,6 @@ impl Projector {
     /// The integration with this `number` is gone, and its records with it.
     pub(crate) fn erase(&mut self, number: Position) {
         let owner = number.0.cast_signed();
-        self.pages.retain(|page| page.owner != owner);
         self.last.retain(|(of, _), _| *of != owner);
         self.erased.push(number);
     }
@@ -80,23 +79,27 @@ impl Projector {
         DELETE
             .execute(to, &self.erased, |number, to| to.count(number.0))
             .await?;
-        for page in &self.pages {
-            let rows: Vec<_> = (page.first..)
-                .zip(&page.records.heads)
-                .filter(|(seq, head)| self.last.get(&(page.owner, head.key)) == Some(seq))
-                .collect();
-            WRITE
-                .execute(to, rows, |(seq, head), to| {
-                    to.int(page.owner);
-                    to.int(seq);
-                    to.bytes(&head.key.0);
-                    to.shared(&head.model);
-                    to.opt_int(head.start_us);
-                    to.flag(head.deleted);
-                    to.text(page.records.body(head));
-                })
-                .await?;
-        }
+        let rows: Vec<_> = self
+            .pages
+            .iter()
+            .flat_map(|page| {
+                (page.first..)
+                    .zip(&page.records.heads)
+                    .map(move |(seq, head)| (page, seq, head))
+            })
+            .filter(|(page, seq, head)| self.last.get(&(page.owner, head.key)) == Some(seq))
+            .collect();
+        WRITE
+            .execute(to, rows, |(page, seq, head), to| {
+                to.int(page.owner);
+                to.int(seq);
+                to.bytes(&head.key.0);
+                to.shared(&head.model);
+                to.opt_int(head.start_us);
+                to.flag(head.deleted);
+                to.text(page.records.body(head));
+            })
+            .await?;
         Ok(())
     }
 

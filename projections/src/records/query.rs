@@ -11,13 +11,20 @@ use super::{Cursor, Filter, ORDINAL_BITS, Row};
 use crate::{Db, Error, columns::Columns};
 
 macro_rules! list {
-    () => {
-        "select seq, key, model, deleted, body from record
-         where owner = (select number from integration where id = $1 and project = $2)
-           and seq > $3
-           and ($4 is null or start_us >= $4) and ($5 is null or start_us < $5)"
+    ($which:literal) => {
+        concat!(
+            "select seq, key, model, deleted, body from record
+             where owner = (select number from integration where id = $1 and project = $2)
+               and seq > $3
+               and ($4 is null or start_us >= $4) and ($5 is null or start_us < $5)",
+            $which,
+            " order by seq limit $6"
+        )
     };
 }
+
+/// The planner takes the index of live records only where the text says so.
+pub(super) const LIVE_OF_MODEL: &str = list!(" and deleted = 0 and model = $7");
 
 /// Records of `integration` after `after`, in order of arrival, at most `limit`. Empty if the
 /// integration is not `project`'s.
@@ -33,14 +40,10 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Row>, Error> {
     let sql = match (filter.model.is_some(), filter.include_deleted) {
-        (false, true) => concat!(list!(), " order by seq limit $6"),
-        (false, false) => concat!(list!(), " and deleted = 0 order by seq limit $6"),
-        (true, true) => concat!(list!(), " and model = $7 order by seq limit $6"),
-        // The planner takes the index of live records only if the text says so.
-        (true, false) => concat!(
-            list!(),
-            " and deleted = 0 and model = $7 order by seq limit $6"
-        ),
+        (false, true) => list!(""),
+        (false, false) => list!(" and deleted = 0"),
+        (true, true) => list!(" and model = $7"),
+        (true, false) => LIVE_OF_MODEL,
     };
     let mut query = sqlx::query(sql)
         .bind(integration.0.as_bytes().as_slice())

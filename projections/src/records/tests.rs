@@ -1,7 +1,5 @@
 //! Given pages, when they are applied, then each record is there once, in its last version.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     kernel::Position,
     ports::{Scope, Vault},
@@ -290,4 +288,17 @@ async fn a_page_that_does_not_open_is_parked() {
     assert_eq!(short(&rows), [(key("b"), "2".to_owned())]);
     let db = world.applied().await;
     assert_eq!(overview::counts(&db).await.unwrap().parked, 1);
+}
+
+#[tokio::test]
+async fn no_statement_of_the_projector_walks_through_a_table() {
+    use super::{projector::DELETE, query::LIVE_OF_MODEL};
+    assert_no_scan(&["record"], &[&DELETE]).await;
+    let steps = plan(LIVE_OF_MODEL).await;
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.contains("record_live (owner=? AND model=? AND seq>?)")),
+        "{steps:?}"
+    );
 }

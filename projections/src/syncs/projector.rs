@@ -16,10 +16,10 @@ use crate::{
     rows::Rows,
 };
 
-static READ: Bulk = Bulk::new(
-    "select * from run where (integration, id) in (values ",
+pub(super) static READ: Bulk = Bulk::new(
+    "select run.* from (values ",
     2,
-    ")",
+    ") k cross join run where run.integration = k.column1 and run.id = k.column2",
 );
 
 static WRITE: Bulk = Bulk::new(
@@ -36,7 +36,7 @@ static WRITE: Bulk = Bulk::new(
        cursor_idx = excluded.cursor_idx, position = excluded.position",
 );
 
-static DELETE: Bulk = Bulk::new("delete from run where integration in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from run where integration in (values ", 1, ")");
 
 /// Folds leases, and the journals that they allow.
 #[derive(Default)]

@@ -1,7 +1,5 @@
 //! Given leases and journals, when they are applied, then only what the fold keeps is in the rows.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     integrations::{Fence, Outcome, Trigger},
     kernel::Position,
@@ -146,4 +144,10 @@ async fn runs_are_listed_newest_first() {
     assert_eq!(total, 2);
     let listed: Vec<_> = rows.iter().map(|row| (row.run_id, row.position)).collect();
     assert_eq!(listed, [(run(2), Position(2))]);
+}
+
+#[tokio::test]
+async fn no_statement_of_the_projector_walks_through_a_table() {
+    use super::projector::{DELETE, READ};
+    assert_no_scan(&["run"], &[&READ, &DELETE]).await;
 }

@@ -14,11 +14,7 @@ use super::{
     Subject, Timer,
     query::{SYNC_DUE, WEBHOOK_RETRY},
 };
-use crate::{
-    Error,
-    bulk::{Binds, Bulk},
-    decode::Origin,
-};
+use crate::{Error, bulk::Bulk, decode::Origin};
 
 static WRITE: Bulk = Bulk::new(
     "insert into timer (kind, subject, item, due, project, message_position, message_idx, attempt,
@@ -30,15 +26,22 @@ static WRITE: Bulk = Bulk::new(
        attempt = excluded.attempt, position = excluded.position, idx = excluded.idx",
 );
 
-static DELETE: Bulk = Bulk::new(
-    "delete from timer where (kind, subject, item) in (values ",
-    3,
+pub(super) static SETTLE_RETRY: Bulk = Bulk::new(
+    "delete from timer where kind = 'webhook_retry'
+       and (subject, item) in (select column1, column2 from (values ",
+    2,
+    "))",
+);
+
+pub(super) static SETTLE_SYNC: Bulk = Bulk::new(
+    "delete from timer where kind = 'sync_due' and subject in (values ",
+    1,
     ")",
 );
 
-static DELETE_SUBJECT: Bulk = Bulk::new(
-    "delete from timer where (kind, subject) in (values ",
-    2,
+pub(super) static ERASE_RETRIES: Bulk = Bulk::new(
+    "delete from timer where kind = 'webhook_retry' and subject in (values ",
+    1,
     ")",
 );
 
@@ -48,7 +51,7 @@ type Key = (&'static str, Uuid, Uuid);
 #[derive(Default)]
 pub(crate) struct Projector {
     timers: HashMap<Key, Option<Timer>>,
-    erased: Vec<(&'static str, Uuid)>,
+    erased: Vec<WebhookId>,
 }
 
 impl Projector {
@@ -104,30 +107,37 @@ impl Projector {
     pub(crate) fn erase_retries(&mut self, webhook: WebhookId) {
         self.timers
             .retain(|(kind, subject, _), _| *kind != WEBHOOK_RETRY || *subject != webhook.0);
-        self.erased.push((WEBHOOK_RETRY, webhook.0));
+        self.erased.push(webhook);
     }
 
     pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
-        DELETE_SUBJECT
-            .execute(to, &self.erased, |(kind, subject), to| {
-                to.text(kind);
-                to.uuid(*subject);
-            })
+        ERASE_RETRIES
+            .execute(to, &self.erased, |webhook, to| to.uuid(webhook.0))
             .await?;
-        let settled: Vec<_> = self
+        let (retries, syncs): (Vec<&Key>, Vec<&Key>) = self
             .timers
             .iter()
             .filter_map(|(key, timer)| timer.is_none().then_some(key))
-            .collect();
-        DELETE.execute(to, settled, bind_key).await?;
+            .partition(|(kind, _, _)| *kind == WEBHOOK_RETRY);
+        SETTLE_RETRY
+            .execute(to, retries, |(_, webhook, message), to| {
+                to.uuid(*webhook);
+                to.uuid(*message);
+            })
+            .await?;
+        SETTLE_SYNC
+            .execute(to, syncs, |(_, integration, _), to| to.uuid(*integration))
+            .await?;
         let set: Vec<_> = self
             .timers
             .iter()
             .filter_map(|(key, timer)| Some((key, timer.as_ref()?)))
             .collect();
         WRITE
-            .execute(to, set, |(key, timer), to| {
-                bind_key(key, to);
+            .execute(to, set, |((kind, subject, item), timer), to| {
+                to.text(kind);
+                to.uuid(*subject);
+                to.uuid(*item);
                 to.time(timer.due);
                 to.text(timer.project.as_str());
                 let (position, index, attempt) = match timer.subject {
@@ -162,10 +172,4 @@ fn key(subject: Subject) -> Key {
         } => (WEBHOOK_RETRY, webhook.0, message.0),
         Subject::SyncDue { integration } => (SYNC_DUE, integration.0, Uuid::nil()),
     }
-}
-
-fn bind_key((kind, subject, item): &Key, to: &mut Binds) {
-    to.text(kind);
-    to.uuid(*subject);
-    to.uuid(*item);
 }

@@ -1,7 +1,5 @@
 //! Given events with due times, when they are applied, then the timers are those not settled yet.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     integrations::{IntegrationEvent, SyncScheduled},
     kernel::{Position, Timestamp},
@@ -41,7 +39,7 @@ async fn a_schedule_sets_a_timer_and_a_new_one_replaces_it() {
         },
         set_by: (Position(1), 1),
     };
-    assert_eq!(all(&mut world).await, [timer.clone()]);
+    assert_eq!(all(&mut world).await, std::slice::from_ref(&timer));
     world.integration(&[scheduled(Some(at(120)))]);
     let replaced = Timer {
         due: at(120),
@@ -134,4 +132,10 @@ async fn without_timers_nothing_is_due() {
     let mut world = World::new().await;
     let db = world.applied().await;
     assert_eq!(next_due(&db).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn no_statement_of_the_projector_walks_through_a_table() {
+    use super::projector::{ERASE_RETRIES, SETTLE_RETRY, SETTLE_SYNC};
+    assert_no_scan(&["timer"], &[&ERASE_RETRIES, &SETTLE_RETRY, &SETTLE_SYNC]).await;
 }

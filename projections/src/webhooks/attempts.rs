@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{Row as _, SqliteConnection};
 use wharf_domain::{
-    kernel::{MessageId, Timestamp, WebhookId},
+    kernel::{MessageId, Position, Timestamp, WebhookId},
     webhooks::{Attempt, DeliveryEvent},
 };
 
@@ -18,27 +18,27 @@ use crate::{
     timers,
 };
 
-static READ: Bulk = Bulk::new(
-    "select webhook, message, attempt, settled from attempt
-     where (webhook, message) in (values ",
+pub(super) static READ: Bulk = Bulk::new(
+    "select a.owner, a.message, a.attempt, a.settled from (values ",
     2,
-    ")",
+    ") k cross join attempt a where a.owner = k.column1 and a.message = k.column2",
 );
 
 static WRITE: Bulk = Bulk::new(
-    "insert into attempt (webhook, message, attempt, topic, status, succeeded, reason, started_at,
+    "insert into attempt (owner, message, attempt, topic, status, succeeded, reason, started_at,
        duration_ms, next_attempt_at, settled, message_position, message_idx, position, idx) values ",
     15,
-    " on conflict (webhook, message, attempt) do nothing",
+    " on conflict (owner, message, attempt) do nothing",
 );
 
-static SETTLE: Bulk = Bulk::new(
-    "update attempt set settled = 1 where (webhook, message, attempt) in (values ",
+pub(super) static SETTLE: Bulk = Bulk::new(
+    "update attempt set settled = 1 from (values ",
     3,
-    ")",
+    ") as k where attempt.owner = k.column1 and attempt.message = k.column2
+       and attempt.attempt = k.column3",
 );
 
-static DELETE: Bulk = Bulk::new("delete from attempt where webhook in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from attempt where owner in (values ", 1, ")");
 
 /// What is known of one delivery.
 #[derive(Default)]
@@ -48,16 +48,23 @@ struct Delivery {
     settled: bool,
 }
 
-type Key = (WebhookId, MessageId, u32);
+/// A webhook, by its id and by the number under which its rows lie.
+#[derive(Clone, Copy)]
+pub(super) struct Receiver {
+    pub(super) id: WebhookId,
+    pub(super) number: Position,
+}
+
+type Key = (Position, MessageId, u32);
 
 /// Collects the attempts of a batch.
 #[derive(Default)]
 pub(super) struct Attempts {
-    deliveries: Rows<(WebhookId, MessageId), Delivery>,
+    deliveries: Rows<(Position, MessageId), Delivery>,
     rows: HashMap<Key, AttemptRow>,
     /// Attempts of earlier batches that turn out to be the last.
     settled: Vec<Key>,
-    erased: Vec<WebhookId>,
+    erased: Vec<Position>,
 }
 
 /// What an event of the journal was.
@@ -76,12 +83,14 @@ impl Attempts {
         &mut self,
         from: &mut SqliteConnection,
         batch: &[Decoded],
+        number: impl Fn(WebhookId) -> Option<Position>,
     ) -> Result<(), Error> {
         let facts = batch.iter().flat_map(|commit| &commit.facts);
         let missing = self
             .deliveries
             .missing(facts.filter_map(|(_, fact)| match fact {
-                Ok(Fact::Delivery(id, event)) => Some((*id, message_of(event))),
+                // A webhook that this batch creates has no rows yet.
+                Ok(Fact::Delivery(id, event)) => Some((number(*id)?, message_of(event))),
                 Ok(
                     Fact::Integration(..)
                     | Fact::Credential(..)
@@ -95,12 +104,12 @@ impl Attempts {
         READ.fetch(
             from,
             missing,
-            |(webhook, message), to| {
-                to.uuid(webhook.0);
+            |(number, message), to| {
+                to.count(number.0);
                 to.uuid(message.0);
             },
             |row| {
-                let key = (row.uuid("webhook")?, row.uuid("message")?);
+                let key = (Position(row.count("owner")?), row.uuid("message")?);
                 let attempt = row.count("attempt")?;
                 let settled = row.try_get::<i64, _>("settled")? != 0;
                 let delivery = self.deliveries.change_or_default(key);
@@ -116,16 +125,17 @@ impl Attempts {
         &mut self,
         at: &Origin,
         index: u32,
-        webhook: WebhookId,
+        to: Receiver,
         event: DeliveryEvent,
         timers: &mut timers::Projector,
     ) -> Kept {
         match event {
             DeliveryEvent::AttemptSucceeded(done) => {
                 let outcome = Outcome::Succeeded;
-                let row = row(at, index, webhook, done.attempt, outcome);
+                let row = row(at, index, to.id, done.attempt, outcome);
                 self.keep(
                     at,
+                    to.number,
                     AttemptRow {
                         status: Some(done.status),
                         ..row
@@ -138,9 +148,10 @@ impl Attempts {
                     Some(_) => Outcome::Failed,
                     None => Outcome::Exhausted,
                 };
-                let row = row(at, index, webhook, failed.attempt, outcome);
+                let row = row(at, index, to.id, failed.attempt, outcome);
                 self.keep(
                     at,
+                    to.number,
                     AttemptRow {
                         status: failed.status,
                         reason: Some(failed.reason),
@@ -152,7 +163,7 @@ impl Attempts {
             }
             DeliveryEvent::Exhausted(exhausted) => {
                 let message = exhausted.message_id;
-                let key = (webhook, message, exhausted.attempts);
+                let key = (to.number, message, exhausted.attempts);
                 if let Some(row) = self.rows.get_mut(&key) {
                     if row.outcome == Outcome::Failed {
                         row.outcome = Outcome::Exhausted;
@@ -160,17 +171,23 @@ impl Attempts {
                 } else {
                     self.settled.push(key);
                 }
-                if let Some(delivery) = self.deliveries.change(&(webhook, message)) {
+                if let Some(delivery) = self.deliveries.change(&(to.number, message)) {
                     delivery.settled = true;
                 }
-                timers.settle_retry(webhook, message);
+                timers.settle_retry(to.id, message);
                 Kept::NoAttempt
             }
         }
     }
 
-    fn keep(&mut self, at: &Origin, row: AttemptRow, timers: &mut timers::Projector) -> Kept {
-        let key = (row.webhook, row.message_id);
+    fn keep(
+        &mut self,
+        at: &Origin,
+        number: Position,
+        row: AttemptRow,
+        timers: &mut timers::Projector,
+    ) -> Kept {
+        let key = (number, row.message_id);
         let delivery = self.deliveries.change_or_default(key);
         if delivery.attempts.contains(&row.attempt) {
             return Kept::NoAttempt;
@@ -198,21 +215,20 @@ impl Attempts {
             succeeded: row.outcome == Outcome::Succeeded,
             started_at: row.started_at,
         };
-        self.rows
-            .insert((row.webhook, row.message_id, row.attempt), row);
+        self.rows.insert((number, row.message_id, row.attempt), row);
         kept
     }
 
     /// The webhook is gone, and its attempts with it.
-    pub(super) fn erase(&mut self, webhook: WebhookId) {
-        self.deliveries.forget(|(of, _)| *of == webhook);
-        self.rows.retain(|(of, _, _), _| *of != webhook);
-        self.erased.push(webhook);
+    pub(super) fn erase(&mut self, number: Position) {
+        self.deliveries.forget(|(of, _)| *of == number);
+        self.rows.retain(|(of, _, _), _| *of != number);
+        self.erased.push(number);
     }
 
     pub(super) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
         DELETE
-            .execute(to, &self.erased, |id, to| to.uuid(id.0))
+            .execute(to, &self.erased, |number, to| to.count(number.0))
             .await?;
         WRITE
             .execute(to, &self.rows, |(key, row), to| {
@@ -269,8 +285,8 @@ fn row(
     }
 }
 
-fn bind_key((webhook, message, attempt): &Key, to: &mut Binds) {
-    to.uuid(webhook.0);
+fn bind_key((number, message, attempt): &Key, to: &mut Binds) {
+    to.count(number.0);
     to.uuid(message.0);
     to.int(i64::from(*attempt));
 }

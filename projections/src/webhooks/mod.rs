@@ -47,7 +47,7 @@ pub struct Row {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// Revision of its stream's last event: its ETag.
+    /// Revision of its stream's last event: its `ETag`.
     pub revision: Revision,
     /// Position of its stream's last commit.
     pub position: Position,

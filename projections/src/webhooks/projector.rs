@@ -10,7 +10,7 @@ use wharf_domain::{
 
 use super::{
     Row,
-    attempts::{Attempts, Kept},
+    attempts::{Attempts, Kept, Receiver},
     query,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     timers,
 };
 
-static READ: Bulk = Bulk::new("select * from webhook where id in (values ", 1, ")");
+pub(super) static READ: Bulk = Bulk::new("select * from webhook where id in (values ", 1, ")");
 
 static WRITE: Bulk = Bulk::new(
     "insert into webhook (id, number, project, definition, is_active, secret_hint,
@@ -36,7 +36,7 @@ static WRITE: Bulk = Bulk::new(
        revision = excluded.revision, position = excluded.position",
 );
 
-static DELETE: Bulk = Bulk::new("delete from webhook where id in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from webhook where id in (values ", 1, ")");
 
 static WRITE_VERSION: Bulk = Bulk::new(
     "insert into webhook_version (webhook, position, project, definition) values ",
@@ -44,7 +44,7 @@ static WRITE_VERSION: Bulk = Bulk::new(
     " on conflict (webhook, position) do update set definition = excluded.definition",
 );
 
-static DELETE_VERSIONS: Bulk = Bulk::new(
+pub(super) static DELETE_VERSIONS: Bulk = Bulk::new(
     "delete from webhook_version where webhook in (values ",
     1,
     ")",
@@ -89,7 +89,15 @@ impl Projector {
             },
         )
         .await?;
-        self.attempts.load(from, batch).await
+        let number = |id| self.rows.get(&id).map(|row| row.number);
+        self.attempts.load(from, batch, number).await
+    }
+
+    /// Whether `id` is another project's.
+    pub(crate) fn is_foreign(&self, project: &ProjectId, id: WebhookId) -> bool {
+        self.rows
+            .get(&id)
+            .is_some_and(|row| row.project != *project)
     }
 
     pub(crate) fn fold(&mut self, at: &Origin, id: WebhookId, event: &WebhookEvent) {
@@ -121,9 +129,11 @@ impl Projector {
                 }
             }
             WebhookEvent::Deleted(_) => {
+                if let Some(row) = self.rows.get(&id) {
+                    self.attempts.erase(row.number);
+                }
                 self.rows.set(id, None);
                 self.versions.retain(|(of, _), _| *of != id);
-                self.attempts.erase(id);
                 self.erased.push(id);
             }
         }
@@ -138,11 +148,15 @@ impl Projector {
         event: DeliveryEvent,
         timers: &mut timers::Projector,
     ) {
-        let of = |row: &&mut Row| project_is(&at.project, row);
-        let Some(row) = self.rows.change(&id).filter(of) else {
+        if self.is_foreign(&at.project, id) {
+            return;
+        }
+        let Some(row) = self.rows.change(&id) else {
             return;
         };
-        match self.attempts.fold(at, index, id, event, timers) {
+        let number = row.number;
+        let to = Receiver { id, number };
+        match self.attempts.fold(at, index, to, event, timers) {
             Kept::Attempt {
                 succeeded,
                 started_at,
@@ -200,10 +214,6 @@ impl Projector {
         self.erased.clear();
         self.attempts.committed();
     }
-}
-
-fn project_is(project: &ProjectId, row: &Row) -> bool {
-    row.project == *project
 }
 
 impl Row {

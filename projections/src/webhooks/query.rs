@@ -103,7 +103,7 @@ pub async fn attempts(
     let succeeded = filter.succeeded.map(i64::from);
     let rows = sqlx::query(
         "select * from attempt
-         where webhook = (select id from webhook where id = $1 and project = $2)
+         where owner = (select number from webhook where id = $1 and project = $2)
            and ($3 is null or message = $3) and ($4 is null or succeeded = $4)
          order by position desc, idx desc limit $5 offset $6",
     )
@@ -117,7 +117,7 @@ pub async fn attempts(
     .await?;
     let total = sqlx::query(
         "select count(*) as n from attempt
-         where webhook = (select id from webhook where id = $1 and project = $2)
+         where owner = (select number from webhook where id = $1 and project = $2)
            and ($3 is null or message = $3) and ($4 is null or succeeded = $4)",
     )
     .bind(webhook.0.as_bytes().as_slice())
@@ -127,7 +127,9 @@ pub async fn attempts(
     .fetch_one(&db.readers)
     .await?;
     Ok((
-        rows.iter().map(attempt_row).collect::<Result<_, _>>()?,
+        rows.iter()
+            .map(|row| attempt_row(webhook, row))
+            .collect::<Result<_, _>>()?,
         total.count("n")?,
     ))
 }
@@ -145,7 +147,7 @@ pub async fn attempt(
     let (position, index) = log_position(id);
     let found = sqlx::query(
         "select * from attempt
-         where webhook = (select id from webhook where id = $1 and project = $2)
+         where owner = (select number from webhook where id = $1 and project = $2)
            and position = $3 and idx = $4",
     )
     .bind(webhook.0.as_bytes().as_slice())
@@ -155,7 +157,7 @@ pub async fn attempt(
     .fetch_optional(&db.readers)
     .await?
     .as_ref()
-    .map(attempt_row)
+    .map(|row| attempt_row(webhook, row))
     .transpose()?;
     Ok(found.filter(|row| row.log_id == id))
 }
@@ -171,7 +173,8 @@ pub async fn delivery_state(
 ) -> Result<DeliveryState, Error> {
     let row = sqlx::query(
         "select coalesce(max(attempt), 0) as attempts, coalesce(max(settled), 0) as settled
-         from attempt where webhook = $1 and message = $2",
+         from attempt
+         where owner = (select number from webhook where id = $1) and message = $2",
     )
     .bind(webhook.0.as_bytes().as_slice())
     .bind(message.0.as_bytes().as_slice())
@@ -203,7 +206,7 @@ pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
     })
 }
 
-fn attempt_row(from: &SqliteRow) -> Result<AttemptRow, Error> {
+fn attempt_row(webhook: WebhookId, from: &SqliteRow) -> Result<AttemptRow, Error> {
     let position = Position(from.count("position")?);
     let index = from.count("idx")?;
     let outcome = match (from.flag("succeeded")?, from.flag("settled")?) {
@@ -213,7 +216,7 @@ fn attempt_row(from: &SqliteRow) -> Result<AttemptRow, Error> {
     };
     Ok(AttemptRow {
         log_id: log_id(position, index),
-        webhook: from.uuid("webhook")?,
+        webhook,
         message_id: from.uuid("message")?,
         topic: from.text("topic")?,
         attempt: from.count("attempt")?,

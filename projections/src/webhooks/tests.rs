@@ -1,7 +1,5 @@
 //! Given webhooks and deliveries, when they are applied, then the rows say what became of them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use wharf_domain::{
     kernel::{Position, StreamId, WebhookId},
     webhooks::{Definition, Disabled, Updated, WebhookEvent},
@@ -287,4 +285,18 @@ async fn deleting_a_webhook_erases_its_rows_and_drops_what_comes_late() {
             "{left:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn no_statement_of_the_projector_walks_through_a_table() {
+    use super::{attempts, projector};
+    let statements = [
+        &attempts::READ,
+        &attempts::SETTLE,
+        &attempts::DELETE,
+        &projector::READ,
+        &projector::DELETE,
+        &projector::DELETE_VERSIONS,
+    ];
+    assert_no_scan(&["a", "attempt", "webhook", "webhook_version"], &statements).await;
 }

@@ -150,6 +150,29 @@ async fn a_renamed_stream_is_found() {
 }
 
 #[tokio::test]
+async fn an_index_that_hides_a_commit_is_found() {
+    for (edit, position) in [
+        ("delete from commits_by_stream where position = 2", 2),
+        ("delete from commits_by_id where position = 3", 3),
+        (
+            "update commits_by_id set position = 2 where position = 1",
+            1,
+        ),
+        (
+            "insert into commits_by_stream (stream, position) values (2, 3)",
+            0,
+        ),
+    ] {
+        let dir = filled().await;
+        assert_eq!(raw(dir.path()).execute(edit, []).unwrap(), 1, "{edit}");
+        let Err(LogError::Damaged { position: at, .. }) = verify(dir.path()).await else {
+            panic!("verify does not see: {edit}");
+        };
+        assert_eq!(at, Position(position), "{edit}");
+    }
+}
+
+#[tokio::test]
 async fn a_removed_commit_stops_the_start_and_is_found() {
     let dir = filled().await;
     let conn = raw(dir.path());
@@ -339,6 +362,40 @@ async fn a_lost_checkpoint_is_an_error_and_never_a_new_start() {
         matches!(&lost, LogError::CheckpointLost(name) if name == "reactions"),
         "{lost:?}"
     );
+}
+
+#[tokio::test]
+async fn acknowledgements_are_saved_within_a_second() {
+    let dir = filled().await;
+    let clock = Arc::new(VirtualClock::new());
+    let log = SqliteLog::open(dir.path(), Options::default(), clock.clone()).unwrap();
+    let spec = ConsumerSpec {
+        name: "reactions",
+        from: StartAt::First,
+        categories: &[Category::Delivery],
+        max_in_flight: 10,
+    };
+    let consumer = log.consumer(spec).await.unwrap();
+    let fetched = consumer.fetch(10).await.unwrap();
+    consumer.ack(&[fetched[0].position]).await.unwrap();
+    let saved = raw(dir.path());
+    let floor = || -> i64 {
+        saved
+            .query_row("select floor from consumers", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(floor(), 0);
+    // Whoever acknowledges fetches again; that is when old acknowledgements are noticed.
+    tokio::select! {
+        fetched = consumer.fetch(10) => panic!("there is nothing more: {fetched:?}"),
+        () = async {
+            tokio::task::yield_now().await;
+            clock.advance(std::time::Duration::from_secs(1));
+            while floor() < 3 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
 }
 
 #[tokio::test]

@@ -104,10 +104,10 @@ async fn a_stale_cache_is_found_out_by_the_append_and_the_command_decided_again(
     there.integration(&project(), ID, rename("two"), context(None)).await.unwrap();
     // `here` still has "one" at position 1 in its cache.
     here.integration(&project(), ID, rename("three"), context(None)).await.unwrap();
-    let loaded = there.load_integration(&project(), ID).await.unwrap();
-    assert_eq!(loaded.state.live().unwrap().name, "two", "the cache of the other node is stale");
+    let loaded = there.load_integration(&project(), ID, Position(3)).await.unwrap();
+    assert_eq!(loaded.state.live().unwrap().name, "three", "a stale cache is not as of position 3");
     there.integration(&project(), ID, rename("four"), context(None)).await.unwrap();
-    let loaded = there.load_integration(&project(), ID).await.unwrap();
+    let loaded = there.load_integration(&project(), ID, Position(4)).await.unwrap();
     assert_eq!(loaded.state.live().unwrap().name, "four");
     assert_eq!(log.tail().await.unwrap(), Position(4));
 }

@@ -53,8 +53,8 @@ async fn an_export_is_imported_queried_announced_and_told() {
     // Right values, units, instants and sources.
     let steps = &records(&client, id, "&model=steps").await[0];
     assert_eq!(steps["data"]["count"], 612);
-    assert_eq!(steps["start"], "2026-01-05T06:00:00Z");
-    assert_eq!(steps["end"], "2026-01-05T06:09:30Z");
+    assert_eq!(steps["start_at"], "2026-01-05T06:00:00Z");
+    assert_eq!(steps["end_at"], "2026-01-05T06:09:30Z");
     assert_eq!(steps["source"]["app"], "Kim’s iPhone");
     assert_eq!(steps["source"]["manufacturer"], "Apple Inc.");
     assert!(!steps.to_string().contains("0x282a45810"), "a memory address is no source");
@@ -68,7 +68,7 @@ async fn an_export_is_imported_queried_announced_and_told() {
     near(&records(&client, id, "&model=body_fat").await[0]["data"]["fraction"], 0.213);
     near(&records(&client, id, "&model=heart_rate").await[0]["data"]["bpm"], 71.0);
     let sleep = &records(&client, id, "&model=sleep_stage").await[0];
-    assert_eq!(sleep["start"], "2026-01-04T22:02:00Z");
+    assert_eq!(sleep["start_at"], "2026-01-04T22:02:00Z");
     assert_eq!(sleep["time_zone"], "Europe/Paris");
     assert_eq!(sleep["civil_date"], "2026-01-04", "23:02 to 23:40 in Paris");
     let workout = &records(&client, id, "&model=workout").await[0];

@@ -9,52 +9,23 @@
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use flate2::{Crc, read::DeflateDecoder};
+use flate2::read::DeflateDecoder;
 use wharf_domain::ports::{ImportError, ReadSeek};
 use zip::{CompressionMethod, ZipReadOptions, unstable::read::ZipIterable};
 
-use super::fault::Fault;
-
-/// What an archive may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most bytes of the XML, unpacked.
-    pub unpacked_bytes: u64,
-    /// Most unpacked bytes a packed byte; real exports have 10 to 40.
-    pub ratio: u64,
-    /// From how many unpacked bytes on the ratio counts.
-    pub ratio_from_bytes: u64,
-    /// Most entries of a zip.
-    pub entries: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            unpacked_bytes: 64 << 30,
-            ratio: 200,
-            ratio_from_bytes: 64 << 20,
-            entries: 100_000,
-        }
-    }
-}
+use super::{
+    fault::Fault,
+    unpacked::{Entry, Limits, Unpacked},
+};
 
 /// How many `.xml` entries are looked into, largest first.
 const CANDIDATES: usize = 16;
+/// Most bytes that are unpacked only to find the next entry of a zip without a directory.
+const LOOKING_BYTES: u64 = 1 << 30;
 /// What every local header begins with.
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
 /// Its fixed part.
 const LOCAL_HEADER_BYTES: usize = 30;
-
-/// Where the bytes of one file of an archive lie.
-#[derive(Clone, Debug)]
-struct Entry {
-    start: u64,
-    /// Unknown in an archive that was written as a stream and has lost its directory.
-    packed: Option<u64>,
-    crc: Option<u32>,
-    deflated: bool,
-}
 
 /// Opens the XML of `file`: the first for which `accept` says so. `accept` gives a refused one back.
 ///
@@ -70,6 +41,11 @@ pub(super) fn find<T>(
     file.rewind()?;
     if found == 0 {
         return Err(refused("the file is empty"));
+    }
+    if magic.contains(&0) {
+        return Err(refused(
+            "it is neither a zip nor XML in UTF-8; upload export.zip",
+        ));
     }
     if !magic.starts_with(b"PK") {
         let whole = Entry {
@@ -95,18 +71,19 @@ pub(super) fn find<T>(
         }
         Err(Unreadable::Refused(error)) => return Err(error),
         Err(Unreadable::NoDirectory) => {
-            let mut at = 0;
+            let (mut at, mut candidates, mut looking) = (0, CANDIDATES, LOOKING_BYTES);
             for _ in 0..limits.entries {
                 let Some((entry, is_xml)) = local_header(&mut file, at)? else {
                     break;
                 };
-                if is_xml {
+                if is_xml && candidates > 0 {
+                    candidates -= 1;
                     match accept(Unpacked::open(file, &entry, limits)?)? {
                         Ok(accepted) => return Ok(accepted),
                         Err(other) => file = other.into_file(),
                     }
                 }
-                let Some(next) = after(&mut file, &entry, limits)? else {
+                let Some(next) = after(&mut file, &entry, &mut looking)? else {
                     break;
                 };
                 at = next;
@@ -229,7 +206,7 @@ fn local_header(file: &mut Box<dyn ReadSeek>, at: u64) -> io::Result<Option<(Ent
 fn after(
     file: &mut Box<dyn ReadSeek>,
     entry: &Entry,
-    limits: Limits,
+    looking: &mut u64,
 ) -> Result<Option<u64>, ImportError> {
     if let Some(packed) = entry.packed {
         return Ok(entry.start.checked_add(packed));
@@ -240,8 +217,9 @@ fn after(
     // Written as a stream: only unpacking finds its end, and a descriptor of 12 to 24 bytes follows.
     file.seek(SeekFrom::Start(entry.start))?;
     let mut decoder = DeflateDecoder::new(BufReader::new(&mut *file));
-    let mut unpacked = decoder.by_ref().take(limits.ratio_from_bytes);
-    if io::copy(&mut unpacked, &mut io::sink()).is_err() || unpacked.limit() == 0 {
+    let unpacked = io::copy(&mut decoder.by_ref().take(*looking), &mut io::sink());
+    *looking = looking.saturating_sub(unpacked.as_ref().map_or(u64::MAX, |bytes| *bytes));
+    if *looking == 0 {
         return Ok(None);
     }
     let end = entry.start + decoder.total_in();
@@ -285,120 +263,4 @@ fn read_full(file: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
 
 fn refused(why: &str) -> ImportError {
     ImportError::Refused(why.to_owned())
-}
-
-/// The part of the file that belongs to one entry.
-struct Window {
-    file: Box<dyn ReadSeek>,
-    left: u64,
-    read: u64,
-}
-
-impl Read for Window {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(out.len());
-        let read = self.file.read(out.get_mut(..most).unwrap_or_default())?;
-        self.left -= read as u64;
-        self.read += read as u64;
-        Ok(read)
-    }
-}
-
-enum Body {
-    Stored(Window),
-    Deflated(DeflateDecoder<Window>),
-}
-
-/// The unpacked bytes of the XML, counted and checked as they are read.
-pub(super) struct Unpacked {
-    body: Body,
-    start: u64,
-    seen: u64,
-    crc: Option<(Crc, u32)>,
-    limits: Limits,
-}
-
-impl Unpacked {
-    fn open(mut file: Box<dyn ReadSeek>, entry: &Entry, limits: Limits) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(entry.start))?;
-        let window = Window {
-            file,
-            left: entry.packed.unwrap_or(u64::MAX),
-            read: 0,
-        };
-        Ok(Self {
-            body: if entry.deflated {
-                Body::Deflated(DeflateDecoder::new_with_buf(window, vec![0; 64 * 1024]))
-            } else {
-                Body::Stored(window)
-            },
-            start: entry.start,
-            seen: 0,
-            crc: entry.crc.map(|expected| (Crc::new(), expected)),
-            limits,
-        })
-    }
-
-    fn window(&self) -> &Window {
-        match &self.body {
-            Body::Stored(window) => window,
-            Body::Deflated(decoder) => decoder.get_ref(),
-        }
-    }
-
-    fn into_file(self) -> Box<dyn ReadSeek> {
-        match self.body {
-            Body::Stored(window) => window.file,
-            Body::Deflated(decoder) => decoder.into_inner().file,
-        }
-    }
-
-    /// Where in the file, packed as it is, the reading stands.
-    pub(super) fn file_position(&self) -> u64 {
-        self.start + self.window().read
-    }
-
-    fn check(&mut self, read: &[u8]) -> Result<(), Fault> {
-        if let Some((crc, expected)) = &mut self.crc {
-            if read.is_empty() && crc.sum() != *expected {
-                return Err(Fault::Damaged("the archive's checksum is wrong"));
-            }
-            crc.update(read);
-        }
-        self.seen += read.len() as u64;
-        if self.seen > self.limits.unpacked_bytes {
-            return Err(Fault::TooLarge(self.limits.unpacked_bytes));
-        }
-        let packed = self.window().read.max(1);
-        if self.seen > self.limits.ratio_from_bytes && self.seen / packed > self.limits.ratio {
-            return Err(Fault::Bomb(self.limits.ratio));
-        }
-        Ok(())
-    }
-}
-
-impl Read for Unpacked {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
-        }
-        let read = match &mut self.body {
-            Body::Stored(window) => window.read(out)?,
-            Body::Deflated(decoder) => decoder.read(out).map_err(damaged)?,
-        };
-        self.check(out.get(..read).unwrap_or_default())
-            .map_err(io::Error::other)?;
-        Ok(read)
-    }
-}
-
-/// What the decoder says of bad input, as a fault; what the file says, as it is.
-fn damaged(error: io::Error) -> io::Error {
-    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    if matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof) {
-        return io::Error::other(Fault::Damaged("the archive is damaged or cut off"));
-    }
-    error
 }

@@ -11,12 +11,14 @@ use wharf_domain::ports::{
 };
 
 use super::{
-    archive::{self, Limits, Unpacked},
+    archive,
     days::Days,
     fault::Fault,
+    item::{Item, SPACED_NAMES},
     map::{Made, Mapper},
     nights::Nights,
-    wire::{Export, Item, Next, SPACED_NAMES},
+    unpacked::{Limits, Unpacked},
+    wire::{Export, Next},
 };
 use crate::kit::pages::Pager;
 

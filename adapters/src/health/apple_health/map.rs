@@ -1,8 +1,7 @@
 //! Elements to records: which model, whose, when, under which key.
 //!
-//! A record's key is made of type, instants in UTC, normalised source, value and unit as written. The
-//! device is not in it: its text differs in every export. Day totals and the profile have no value in
-//! their key: a later export replaces them.
+//! Day totals and the profile have no value in their key: a later export replaces them. The key of
+//! everything else is made in `head.rs`.
 
 use std::borrow::Cow;
 
@@ -10,16 +9,16 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use wharf_domain::{
     ports::SkipReason,
-    syncs::{Granularity, Record, RecordKey, Recording, Source, TimeQuality},
+    syncs::{Granularity, Record, RecordKey, TimeQuality},
 };
 
 use super::{
     days::{Days, Local},
-    device::Device,
+    head::{Head, normalised},
     import::Tally,
+    item::{Element, Item, Tag},
     nights::{Nights, Session},
     samples::{self, Content, number},
-    wire::{Element, Item, Tag},
     workouts,
 };
 use crate::kit::{
@@ -49,90 +48,6 @@ pub(super) enum Made {
     Profile,
     /// Nothing of its own: it says when the export was made.
     Nothing,
-}
-
-/// What most elements say about themselves.
-#[derive(Debug, Default)]
-struct Head<'i> {
-    kind: Option<&'i str>,
-    app: Option<&'i str>,
-    device: Option<&'i str>,
-    unit: Option<&'i str>,
-    value: Option<&'i str>,
-    start: Option<&'i str>,
-    end: Option<&'i str>,
-    zone: Option<&'i str>,
-    entered: Option<&'i str>,
-}
-
-impl<'i> Head<'i> {
-    fn of(item: &'i Item) -> Self {
-        let mut head = Self::default();
-        for (name, value) in item.root().attributes() {
-            let field = match name {
-                "type" | "workoutActivityType" => &mut head.kind,
-                "sourceName" => &mut head.app,
-                "device" => &mut head.device,
-                "unit" => &mut head.unit,
-                "value" => &mut head.value,
-                "startDate" | "receivedDate" | "dateIssued" => &mut head.start,
-                "endDate" | "expirationDate" => &mut head.end,
-                _ => continue,
-            };
-            *field = Some(value).filter(|value| !value.is_empty());
-        }
-        for (key, value) in item.metadata() {
-            match key {
-                "HKTimeZone" => head.zone = Some(value),
-                "HKWasUserEntered" => head.entered = Some(value),
-                _ => {}
-            }
-        }
-        head
-    }
-
-    /// Begin and end; an element without an end is a moment.
-    fn span(&self) -> Result<(Moment, Moment), SkipReason> {
-        let start = self.start.ok_or("missing_start_date")?;
-        let start = Moment::parse(start).map_err(|_| "bad_start_date")?;
-        let end = match self.end {
-            Some(end) => Moment::parse(end).map_err(|_| "bad_end_date")?,
-            None => start,
-        };
-        if end.seconds < start.seconds {
-            return Err("ends_before_it_starts");
-        }
-        Ok((start, end))
-    }
-
-    fn source(&self) -> Source<'i> {
-        let device = self.device.map(Device::parse).unwrap_or_default();
-        let text = |text: Option<&'i str>| text.map(|text| Cow::Borrowed(fitting(text)));
-        Source {
-            app: text(self.app),
-            device_model: text(device.model),
-            manufacturer: text(device.manufacturer),
-            device_type: device.kind.map(Cow::Borrowed),
-            recording: match self.entered {
-                Some("1") => Recording::Manual,
-                Some(_) => Recording::Auto,
-                // A device that says what it is has measured.
-                None if self.device.is_some() => Recording::Auto,
-                None => Recording::Unknown,
-            },
-        }
-    }
-
-    fn key(&self, start: Moment, end: Moment) -> RecordKey {
-        RecordKey::of(&[
-            self.kind.unwrap_or_default().as_bytes(),
-            &start.micros().to_be_bytes(),
-            &end.micros().to_be_bytes(),
-            normalised(self.app.unwrap_or_default()).as_bytes(),
-            self.value.unwrap_or_default().trim().as_bytes(),
-            self.unit.unwrap_or_default().as_bytes(),
-        ])
-    }
 }
 
 impl Mapper {
@@ -509,24 +424,4 @@ fn plain(value: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(value)
     }
-}
-
-/// A source's name as it is compared: `Simon’s iPhone` and `Simon's iPhone` are one. Apple has changed
-/// quotes and spaces between versions.
-fn normalised(name: &str) -> Cow<'_, str> {
-    if name.is_ascii() && !name.contains("  ") && name.trim() == name {
-        return Cow::Borrowed(name);
-    }
-    let mut out = String::with_capacity(name.len());
-    for word in name.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(word.chars().map(|character| match character {
-            '\u{2018}' | '\u{2019}' | '\u{02bc}' => '\'',
-            '\u{201c}' | '\u{201d}' => '"',
-            other => other,
-        }));
-    }
-    Cow::Owned(out)
 }

@@ -2,18 +2,31 @@
 //!
 //! From the file to records:
 //!
-//! - `archive.rs` finds the XML in the zip, and keeps bombs out;
-//! - `wire.rs` reads it as a flat stream of elements, in constant memory;
-//! - `map.rs` makes a record of each, with `samples.rs` and `workouts.rs` for what is in them,
-//!   `days.rs` for the local day, `device.rs` for the device, and `nights.rs` for sleep sessions;
+//! - `archive.rs` finds the XML in the zip, `unpacked.rs` reads it and keeps bombs out;
+//! - `wire.rs` reads elements, in constant memory; an `item.rs` is one of them;
+//! - `map.rs` makes a record of each, with `head.rs` for what all have, `samples.rs` and `workouts.rs`
+//!   for what is in them, `days.rs` for the local day, `device.rs` for the device, and `nights` for
+//!   sleep sessions;
 //! - `import.rs` drives them and cuts pages.
 //!
 //! Every element becomes a record or is counted with the reason why not. The export is the whole
 //! history each time and has no ids: a record's key is made of type, instants, source, value and unit,
 //! so that importing again doubles nothing.
 //!
-//! Phone and watch both write steps and distances. Both are kept, each with its source; whoever adds
-//! them up must choose one.
+//! What real exports do, and what we do about it (`tests/quirks.rs` has a test for each number):
+//!
+//! 1. the document type of iOS 16 is no XML: nothing before `<HealthData` is parsed;
+//! 2. values hold control characters: dropped;
+//! 3. attribute names of iOS 8 have spaces: refused, with what to do;
+//! 4. files break off: what was read is kept, the run is partial;
+//! 5. they have gigabytes: memory is constant, everything has a limit;
+//! 6. every time is written with the offset of the *export*: only the instant counts (`days.rs`);
+//! 7. the device's text begins with a memory address: it is read into fields, never compared;
+//! 8. each export is the whole history, without ids: see the key above;
+//! 9. phone and watch both write steps and distances: both are kept, each with its source; whoever
+//!    adds them up must choose one;
+//! 10. units follow the phone's settings: converted, or kept as they came;
+//! 11. source names have typographic quotes and no-break spaces, or not: alike in the key.
 
 mod archive;
 mod days;
@@ -21,10 +34,13 @@ mod device;
 mod fault;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
+mod head;
 mod import;
+mod item;
 mod map;
 mod nights;
 mod samples;
+mod unpacked;
 mod wire;
 mod workouts;
 
@@ -36,7 +52,7 @@ use wharf_domain::{
     ports::{Connector, Import, ImportError, ImportSource},
 };
 
-pub use archive::Limits;
+pub use unpacked::Limits;
 
 use crate::kit::manifest;
 

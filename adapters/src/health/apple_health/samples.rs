@@ -6,8 +6,8 @@
 use wharf_domain::ports::SkipReason;
 
 use super::{
+    item::{Element, Item},
     nights::Stage,
-    wire::{Element, Item},
 };
 use crate::kit::{json::Object, units::Unit};
 

@@ -3,8 +3,8 @@
 //! Until iOS 15 totals are attributes, from iOS 16 on they are `WorkoutStatistics`; both are read.
 
 use super::{
+    item::{Element, Item, Tag},
     samples::{number, snake_case},
-    wire::{Element, Item, Tag},
 };
 use crate::kit::{json::Object, time::Moment, units::Unit};
 

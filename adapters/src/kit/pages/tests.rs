@@ -69,6 +69,13 @@ fn a_page_of_noise_still_fits_its_seal() {
 }
 
 #[test]
+fn a_page_that_does_not_compress_at_all_leaves_room_for_seal_and_cursor() {
+    // zstd adds at most a byte in 256 to what it cannot compress.
+    let room = SEALED_PAGE_BYTES - PAGE_BYTES - PAGE_BYTES / 256;
+    assert!(room >= 16 * 1024, "{room}");
+}
+
+#[test]
 fn small_records_fill_pages_by_number_and_none_is_lost() {
     let pages = pages(4500, 10);
     let counts: Vec<_> = pages

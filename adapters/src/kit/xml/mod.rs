@@ -209,6 +209,15 @@ pub fn skip_to(reader: &mut impl BufRead, tag: &[u8], most: u64) -> io::Result<b
 /// is written; one to an illegal character is dropped.
 pub fn unescape(raw: &str, out: &mut String) {
     let special = |byte: &u8| matches!(byte, b'&' | b'\n' | b'\r' | b'\t');
+    // Nearly all values are plain; without an early exit the look becomes vector instructions.
+    if !raw
+        .as_bytes()
+        .iter()
+        .fold(false, |found, byte| found | special(byte))
+    {
+        out.push_str(raw);
+        return;
+    }
     let mut rest = raw;
     while let Some(at) = rest.as_bytes().iter().position(special) {
         let (plain, after) = rest.split_at(at);

@@ -14,9 +14,9 @@ use wharf_domain::{
 };
 
 use super::{
+    index::Unindexed,
     options::Options,
     readers::Readers,
-    rows::{COLUMNS, damaged, failed, limit, signed},
     schema,
     stats::Stats,
     writer::{StartError, Writer},
@@ -27,13 +27,10 @@ use crate::{
     error::Error,
     measure,
     verdict::admit,
-    verify::{Progress, Report, Verifier},
 };
 
 /// How often a log that another process writes is looked at for news.
 const POLL: Duration = Duration::from_millis(200);
-/// Commits that are verified at a time.
-const VERIFY_BATCH: usize = 4096;
 
 /// The event log in `log.db`. Cheap to clone; the file is closed with the last clone and the last of
 /// its consumers, or by [`SqliteLog::close`].
@@ -59,21 +56,30 @@ impl SqliteLog {
     /// [`Error::Locked`] while another process has it open so; the others tell what is wrong with the
     /// directory or the file.
     pub fn open(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let storage = |source| Error::Storage {
+            dir: dir.to_owned(),
+            source,
+        };
         let write_lock = schema::lock(dir)?;
         let conn = schema::open_writer(dir, &options)?;
+        let unindexed = Arc::new(Unindexed::load(&conn).map_err(storage)?);
         let registry = Arc::new(Registry::default());
-        let started = Writer::start(conn, write_lock, Arc::clone(&registry), Arc::clone(&clock));
-        let writer = started.map_err(|error| match error {
-            StartError::Storage(source) => Error::Storage {
-                dir: dir.to_owned(),
-                source,
-            },
+        let writer = Writer::start(
+            conn,
+            write_lock,
+            Arc::clone(&unindexed),
+            Arc::clone(&registry),
+            Arc::clone(&clock),
+        );
+        let writer = writer.map_err(|error| match error {
+            StartError::Storage(source) => storage(source),
             StartError::Thread(source) => Error::Directory {
                 dir: dir.to_owned(),
                 source,
             },
         })?;
-        Ok(Self::new(dir, options, registry, clock, Some(writer)))
+        let readers = Readers::new(dir.join(schema::FILE), options.readers, Some(unindexed));
+        Ok(Self::new(dir, readers, registry, clock, Some(writer)))
     }
 
     /// Opens the log in `dir` for reading, whether or not a server writes it. Appends are refused and
@@ -87,17 +93,17 @@ impl SqliteLog {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         schema::open_reader(dir)?;
-        Ok(Self::new(dir, options, Arc::default(), clock, None))
+        let readers = Readers::new(dir.join(schema::FILE), options.readers, None);
+        Ok(Self::new(dir, readers, Arc::default(), clock, None))
     }
 
     fn new(
         dir: &Path,
-        options: Options,
+        readers: Readers,
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
         writer: Option<Writer>,
     ) -> Self {
-        let readers = Readers::new(dir.join(schema::FILE), options.readers);
         let dir = dir.to_owned();
         Self {
             inner: Arc::new(Inner {
@@ -131,75 +137,9 @@ impl SqliteLog {
             .await
     }
 
-    /// Like [`verify`](crate::verify()), and checks the chain and the structure of the file as well:
-    /// one flipped bit anywhere is found.
-    ///
-    /// # Errors
-    /// [`LogError::Damaged`] names the first position at which something is wrong.
-    pub async fn verify(
-        &self,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Report, LogError> {
-        let tail = self.tail().await?;
-        let mut verifier = Verifier::default();
-        while verifier.done() < tail {
-            verifier = self.verify_batch(verifier, tail).await?;
-            progress(Progress {
-                done: verifier.done(),
-                tail,
-            });
-        }
-        self.verify_structure().await?;
-        Ok(verifier.report())
-    }
-
-    async fn verify_batch(
-        &self,
-        mut verifier: Verifier,
-        tail: Position,
-    ) -> Result<Verifier, LogError> {
-        let sql = format!(
-            "select {COLUMNS}, chain from commits
-             where position > ?1 and position <= ?2 order by position limit ?3"
-        );
-        let checking = self.inner.readers.run(move |reader| {
-            let from = verifier.done();
-            let range = (signed(from), signed(tail), limit(VERIFY_BATCH));
-            reader.each_row(&sql, range, |commit, row| {
-                let chain = verifier.check(&commit)?;
-                let stored: Result<[u8; 32], _> = row.get("chain");
-                match stored {
-                    Ok(stored) if stored == chain.0 => Ok(true),
-                    Ok(_) | Err(_) => Err(damaged(
-                        commit.position,
-                        "the chain does not lead here".to_owned(),
-                    )),
-                }
-            })?;
-            if verifier.done() == from {
-                return Err(verifier.damaged("there is no commit"));
-            }
-            Ok(verifier)
-        });
-        checking.await
-    }
-
-    /// The b-trees of tables and indexes, and that they agree.
-    async fn verify_structure(&self) -> Result<(), LogError> {
-        let check = self.inner.readers.run(|reader| {
-            reader
-                .conn
-                .query_row("pragma integrity_check(1)", [], |row| row.get(0))
-                .map_err(failed)
-        });
-        let found: String = check.await?;
-        match found.as_str() {
-            "ok" => Ok(()),
-            fault => Err(damaged(
-                Position::START,
-                format!("log.db is malformed ({fault})"),
-            )),
-        }
+    /// For what reads more than the port does.
+    pub(super) fn readers(&self) -> &Readers {
+        &self.inner.readers
     }
 }
 

@@ -3,11 +3,13 @@
 //! Who is who: [`SqliteLog`] is the port and belongs to everyone. The `writer` is a thread that owns
 //! the only connection that writes; it takes what waits in its queue as one `group`, gives every
 //! commit its own verdict, commits once and only then answers. `readers` are read-only connections,
-//! used on the blocking threads of the runtime. `schema` is the file's shape, `rows` is how a commit
-//! comes out of it.
+//! used on the blocking threads of the runtime. The `index` finds a stream's commits and is written
+//! late. `schema` is the file's shape, `rows` is how a commit comes out of it.
 
 mod checkpoints;
 mod group;
+mod index;
+mod ledger;
 mod log;
 mod options;
 mod readers;
@@ -17,6 +19,7 @@ mod schema;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use log::SqliteLog;

@@ -13,6 +13,7 @@ use wharf_domain::{
 };
 
 use super::{
+    index::Unindexed,
     rows::{COLUMNS, Names, failed, limit, signed},
     schema,
 };
@@ -31,6 +32,8 @@ const SCAN_ROWS: u64 = 16_384;
 #[derive(Debug)]
 pub(super) struct Readers {
     file: PathBuf,
+    /// `None`: another process writes, and remembers.
+    unindexed: Option<Arc<Unindexed>>,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Reader>>>,
 }
@@ -39,13 +42,15 @@ pub(super) struct Readers {
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) conn: Connection,
+    unindexed: Option<Arc<Unindexed>>,
     names: Names,
 }
 
 impl Readers {
-    pub(super) fn new(file: PathBuf, most: usize) -> Self {
+    pub(super) fn new(file: PathBuf, most: usize, unindexed: Option<Arc<Unindexed>>) -> Self {
         Self {
             file,
+            unindexed,
             permits: Arc::new(Semaphore::new(most.max(1))),
             idle: Arc::default(),
         }
@@ -62,12 +67,14 @@ impl Readers {
             .map_err(|_| closed())?;
         let idle = Arc::clone(&self.idle);
         let file = self.file.clone();
+        let unindexed = self.unindexed.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let pooled = lock(&idle).pop();
             let mut reader = match pooled {
                 Some(reader) => reader,
                 None => Reader {
                     conn: schema::connect_reader(&file).map_err(failed)?,
+                    unindexed,
                     names: Names::new(),
                 },
             };
@@ -90,12 +97,28 @@ impl Reader {
         after: Position,
         most: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
+        let mut batch = Batch::new(most);
+        let Some(stream) = self.row_of(stream)? else {
+            return Ok(batch.commits);
+        };
+        // First what is not indexed: a moment later it may be.
+        let late = self.late(stream, after)?;
         let sql = format!(
-            "select {COLUMNS} from commits
-             where stream = (select id from streams where name = ?1) and position > ?2
-             order by position limit ?3"
+            "select {COLUMNS} from commits_by_stream s cross join commits c
+             on c.position = s.position
+             where s.stream = ?1 and s.position > ?2 order by s.position limit ?3"
         );
-        self.batch(&sql, (stream.to_string(), signed(after), limit(most)))
+        self.each(&sql, (stream, signed(after), limit(most)), |commit, _| {
+            Ok(batch.take(commit))
+        })?;
+        let indexed = batch.commits.last().map_or(after, |commit| commit.position);
+        for position in late.into_iter().filter(|&at| at > indexed) {
+            if batch.is_full() {
+                break;
+            }
+            self.at(position, &mut batch)?;
+        }
+        Ok(batch.commits)
     }
 
     /// Commits after `after`.
@@ -104,9 +127,15 @@ impl Reader {
         after: Position,
         most: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
-        let sql =
-            format!("select {COLUMNS} from commits where position > ?1 order by position limit ?2");
-        self.batch(&sql, (signed(after), limit(most)))
+        let sql = format!(
+            "select {COLUMNS} from commits c
+             where c.position > ?1 order by c.position limit ?2"
+        );
+        let mut batch = Batch::new(most);
+        self.each(&sql, (signed(after), limit(most)), |commit, _| {
+            Ok(batch.take(commit))
+        })?;
+        Ok(batch.commits)
     }
 
     /// See [`Source::scan`](crate::consumer::Source::scan). `tail` is there already, so that nothing
@@ -120,103 +149,162 @@ impl Reader {
     ) -> Result<Scan, LogError> {
         let end = Position(after.0.saturating_add(SCAN_ROWS)).min(tail);
         let sql = format!(
-            "select {COLUMNS} from commits
-             where position > ?1 and position <= ?2 and (1 << category) & ?3
-             order by position limit ?4"
+            "select {COLUMNS} from commits c
+             where c.position > ?1 and c.position <= ?2 and (1 << c.category) & ?3
+             order by c.position limit ?4"
         );
-        let mut commits = Vec::new();
-        let params = (signed(after), signed(end), filter.mask(), limit(most));
-        let all = self.each(&sql, params, bounded(&mut commits))?;
-        let upto = match commits.last() {
-            Some(last) if !all || commits.len() >= most => last.position,
+        let mut batch = Batch::new(most);
+        let range = (signed(after), signed(end), filter.mask(), limit(most));
+        self.each(&sql, range, |commit, _| Ok(batch.take(commit)))?;
+        let upto = match batch.commits.last() {
+            Some(last) if batch.is_full() => last.position,
             Some(_) | None => end,
         };
-        Ok(Scan { commits, upto })
+        Ok(Scan {
+            commits: batch.commits,
+            upto,
+        })
     }
 
     /// The commits at `positions`.
     pub(super) fn pick(&mut self, positions: &[Position]) -> Result<Vec<StoredCommit>, LogError> {
-        let sql = format!("select {COLUMNS} from commits where position = ?1");
-        let mut commits = Vec::with_capacity(positions.len());
+        let mut batch = Batch::new(positions.len());
         for &position in positions {
-            self.each(&sql, [signed(position)], |commit| {
-                commits.push(commit);
-                true
-            })?;
+            self.at(position, &mut batch)?;
         }
-        Ok(commits)
+        Ok(batch.commits)
     }
 
     /// The commit with this id.
     pub(super) fn find(&mut self, id: CommitId) -> Result<Option<StoredCommit>, LogError> {
-        let sql = format!("select {COLUMNS} from commits where commit_id = ?1");
-        Ok(self.batch(&sql, [id.0.as_bytes()])?.pop())
+        let id_bytes = id.0.as_bytes();
+        let late = match &self.unindexed {
+            Some(unindexed) => unindexed.find(id),
+            None => self.position(
+                "select position from commits
+                 where position > (select upto from indexed) and commit_id = ?1",
+                [id_bytes],
+            )?,
+        };
+        let position = match late {
+            Some(late) => Some(late),
+            None => self.position(
+                "select position from commits_by_id where commit_id = ?1",
+                [id_bytes],
+            )?,
+        };
+        position.map_or(Ok(None), |position| Ok(self.pick(&[position])?.pop()))
     }
 
     /// Where `stream` ends.
     pub(super) fn head(&mut self, stream: &StreamId) -> Result<Option<Head>, LogError> {
-        let sql = format!(
-            "select {COLUMNS} from commits
-             where stream = (select id from streams where name = ?1)
-             order by position desc limit 1"
-        );
-        Ok(self.batch(&sql, [stream.to_string()])?.first().map(head_of))
+        let Some(stream) = self.row_of(stream)? else {
+            return Ok(None);
+        };
+        let last = match self.late(stream, Position::START)?.last() {
+            Some(&late) => Some(late),
+            None => self.position(
+                "select position from commits_by_stream
+                 where stream = ?1 order by position desc limit 1",
+                [stream],
+            )?,
+        };
+        last.map_or(Ok(None), |last| {
+            Ok(self.pick(&[last])?.first().map(head_of))
+        })
     }
 
     /// Position of the last commit in the file.
     pub(super) fn tail(&mut self) -> Result<Position, LogError> {
-        let mut select = self
-            .conn
-            .prepare_cached("select max(position) from commits")
-            .map_err(failed)?;
-        let last: Option<Option<i64>> = select
-            .query_row([], |row| row.get(0))
-            .optional()
-            .map_err(failed)?;
-        Ok(Position(last.flatten().unwrap_or(0).cast_unsigned()))
+        let last = "select position from commits order by position desc limit 1";
+        Ok(self.position(last, [])?.unwrap_or_default())
     }
 
-    fn batch(&mut self, sql: &str, params: impl Params) -> Result<Vec<StoredCommit>, LogError> {
-        let mut commits = Vec::new();
-        self.each(sql, params, bounded(&mut commits))?;
-        Ok(commits)
-    }
-
-    /// Gives each commit of the result to `take` until it has enough; whether it took all.
-    fn each(
-        &mut self,
-        sql: &str,
-        params: impl Params,
-        mut take: impl FnMut(StoredCommit) -> bool,
-    ) -> Result<bool, LogError> {
-        self.each_row(sql, params, |commit, _| Ok(take(commit)))
-    }
-
-    /// Like `each`, and shows the row, which may have more columns than a commit.
-    pub(super) fn each_row(
+    /// Gives each commit of the result, with its row, to `take` until it has enough.
+    pub(super) fn each(
         &mut self,
         sql: &str,
         params: impl Params,
         mut take: impl FnMut(StoredCommit, &Row<'_>) -> Result<bool, LogError>,
-    ) -> Result<bool, LogError> {
+    ) -> Result<(), LogError> {
         let mut select = self.conn.prepare_cached(sql).map_err(failed)?;
         let mut rows = select.query(params).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let commit = self.names.commit(&self.conn, row)?;
             if !take(commit, row)? {
-                return Ok(false);
+                break;
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    fn at(&mut self, position: Position, batch: &mut Batch) -> Result<(), LogError> {
+        let sql = format!("select {COLUMNS} from commits c where c.position = ?1");
+        self.each(&sql, [signed(position)], |commit, _| Ok(batch.take(commit)))
+    }
+
+    /// Where commits of `stream` lie that are not indexed.
+    fn late(&self, stream: i64, after: Position) -> Result<Vec<Position>, LogError> {
+        if let Some(unindexed) = &self.unindexed {
+            return Ok(unindexed.stream(stream, after));
+        }
+        let sql = "select position from commits
+                   where position > max(?1, (select upto from indexed)) and stream = ?2
+                   order by position";
+        let mut select = self.conn.prepare_cached(sql).map_err(failed)?;
+        let rows = select.query_map((signed(after), stream), |row| row.get::<_, i64>(0));
+        let positions = rows
+            .map_err(failed)?
+            .map(|row| row.map(|at| Position(at.cast_unsigned())));
+        positions.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    fn row_of(&self, stream: &StreamId) -> Result<Option<i64>, LogError> {
+        self.first(
+            "select id from streams where name = ?1",
+            [stream.to_string()],
+        )
+    }
+
+    fn position(&self, sql: &str, params: impl Params) -> Result<Option<Position>, LogError> {
+        Ok(self
+            .first(sql, params)?
+            .map(|at| Position(at.cast_unsigned())))
+    }
+
+    fn first(&self, sql: &str, params: impl Params) -> Result<Option<i64>, LogError> {
+        let mut select = self.conn.prepare_cached(sql).map_err(failed)?;
+        select
+            .query_row(params, |row| row.get(0))
+            .optional()
+            .map_err(failed)
     }
 }
 
-/// Keeps commits until their bodies reach [`READ_BYTES`]; the one that reaches it is kept.
-fn bounded(commits: &mut Vec<StoredCommit>) -> impl FnMut(StoredCommit) -> bool {
-    let mut bytes = 0;
-    move |commit| {
-        bytes += commit.body.len();
-        commits.push(commit);
-        bytes < READ_BYTES
+/// One answer of a read.
+struct Batch {
+    commits: Vec<StoredCommit>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Batch {
+    const fn new(most: usize) -> Self {
+        Self {
+            commits: Vec::new(),
+            bytes: 0,
+            most,
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.commits.len() >= self.most || self.bytes >= READ_BYTES
+    }
+
+    /// Keeps `commit`; whether there is room for another.
+    fn take(&mut self, commit: StoredCommit) -> bool {
+        self.bytes += commit.body.len();
+        self.commits.push(commit);
+        !self.is_full()
     }
 }

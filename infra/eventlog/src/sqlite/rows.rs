@@ -9,9 +9,9 @@ use wharf_domain::{
 use super::recent::Recent;
 use crate::category;
 
-/// The columns that [`Names::commit`] reads, in its order.
-pub(super) const COLUMNS: &str =
-    "position, category, stream, revision, events, commit_id, prev, hash, headers, body";
+/// The columns of `commits c` that [`Names::commit`] reads, in its order.
+pub(super) const COLUMNS: &str = "c.position, c.category, c.stream, c.revision, c.events, \
+                                  c.commit_id, c.prev, c.hash, c.headers, c.body";
 /// Streams whose names a reader remembers, at least.
 const NAMES: usize = 4096;
 

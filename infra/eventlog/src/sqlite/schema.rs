@@ -27,8 +27,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const READER_CACHE_BYTES: u32 = 4 << 20;
 
 const SCHEMA: &str = "
-    -- One row a stream, made with its first commit. Where a stream ends is where its last commit lies:
-    -- commits_by_stream finds it, so an append writes nothing here.
+    -- One row a stream, made with its first commit and never touched again.
     create table streams (
         id integer primary key,
         name text not null unique,
@@ -42,7 +41,7 @@ const SCHEMA: &str = "
         stream integer not null,
         revision integer not null, -- of its first event; 0 in a journal
         events integer not null,
-        commit_id blob not null unique,
+        commit_id blob not null,
         prev blob, -- null is zero: the first of its stream, or a journal
         hash blob not null,
         chain blob not null, -- over all commits up to this one, see chain.rs
@@ -50,8 +49,22 @@ const SCHEMA: &str = "
         body blob not null
     ) strict;
 
-    -- Ends in the position by itself: reads a stream in order.
-    create index commits_by_stream on commits (stream);
+    -- Small, and always written at its end: counts commits without reading them.
+    create index commits_counted on commits (position);
+
+    -- Where a stream's commits and an id lie, of all commits up to indexed.upto; see index.rs. Made of
+    -- commits, and could be made again.
+    create table commits_by_stream (
+        stream integer not null,
+        position integer not null,
+        primary key (stream, position)
+    ) strict, without rowid;
+    create table commits_by_id (
+        commit_id blob primary key,
+        position integer not null
+    ) strict, without rowid;
+    create table indexed (upto integer not null) strict;
+    insert into indexed (upto) values (0);
 
     -- The log only grows.
     create trigger commits_keep_what_they_say before update on commits
@@ -214,7 +227,7 @@ fn is_empty(conn: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Positions are different and positive, so there are as many as the last one says only if none is
-/// missing. Counting reads the smallest index, not the commits.
+/// missing. Counting reads a small index, not the commits.
 fn check_holes(dir: &Path, conn: &Connection) -> Result<(), Error> {
     let sql = "select (select count(*) from commits), (select max(position) from commits)";
     let counted = conn.query_row(sql, [], |row| {

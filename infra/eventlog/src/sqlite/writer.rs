@@ -17,11 +17,7 @@ use wharf_domain::{
     ports::{Append, Clock, LogError, Refusal, StartAt},
 };
 
-use super::{
-    checkpoints,
-    group::{Ledger, Unwritten},
-    schema::WriteLock,
-};
+use super::{checkpoints, group::Unwritten, index::Unindexed, ledger::Ledger, schema::WriteLock};
 use crate::{
     consumer::{Checkpoint, Registry, closed},
     locks::lock,
@@ -76,16 +72,17 @@ impl Writer {
     pub(super) fn start(
         conn: Connection,
         write_lock: WriteLock,
+        unindexed: Arc<Unindexed>,
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let last = Ledger::open(&conn)?.durable();
+        let last = Ledger::open(&conn, Arc::clone(&unindexed))?.durable();
         let (requests, queue) = mpsc::channel(QUEUE);
         let (tail, tail_seen) = watch::channel(last);
         let thread = std::thread::Builder::new()
             .name("wharf-log".to_owned())
             .spawn(move || {
-                if let Err(error) = run(&conn, queue, &tail, &registry, &*clock) {
+                if let Err(error) = run(&conn, queue, &tail, unindexed, &registry, &*clock) {
                     tracing::error!(%error, "the event log's writer stopped");
                 }
                 // In this order: whoever gets the lock next must find the file at rest, and whoever waits
@@ -184,10 +181,11 @@ fn run(
     conn: &Connection,
     mut queue: mpsc::Receiver<Request>,
     tail: &watch::Sender<Position>,
+    unindexed: Arc<Unindexed>,
     registry: &Registry,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
-    let mut ledger = Ledger::open(conn)?;
+    let mut ledger = Ledger::open(conn, unindexed)?;
     let mut requests = Vec::with_capacity(GROUP);
     let mut outcomes = Vec::with_capacity(GROUP);
     while queue.blocking_recv_many(&mut requests, GROUP) > 0 {
@@ -214,10 +212,10 @@ fn run(
             );
         }
     }
-    // The last acknowledgements, of consumers that nobody asked about any more.
-    requests.push(Request::Save { answer: None });
+    // The last acknowledgements, and what is not indexed: the next start has nothing to read.
+    requests.push(Request::Close);
     if let Err(unwritten) = write(&mut ledger, &requests, &mut outcomes, registry, clock) {
-        tracing::warn!(error = %unwritten.error(), "checkpoints of consumers were not saved");
+        tracing::warn!(error = %unwritten.error(), "the event log was not put in order at its end");
     }
     Ok(())
 }
@@ -233,12 +231,16 @@ fn write(
     let started = Instant::now();
     let now = clock.now();
     let before = ledger.durable();
-    let all = requests
+    let closing = requests
         .iter()
-        .any(|request| matches!(request, Request::Save { answer: Some(_) } | Request::Close));
+        .any(|request| matches!(request, Request::Close));
+    let all = closing
+        || requests
+            .iter()
+            .any(|request| matches!(request, Request::Save { answer: Some(_) }));
     let saves = registry.unsaved(now, all);
     let written =
-        ledger.write(|ledger| {
+        ledger.write(closing, |ledger| {
             for request in requests {
                 outcomes.push(match request {
                     Request::Append { commit, .. } => Outcome::Append(ledger.append(commit)?),
@@ -301,11 +303,5 @@ fn answer(
                 answer.send(unwritten.map_or(Ok(()), |unwritten| Err(unwritten.as_log_error())));
         }
         Request::Save { answer: None } | Request::Close => {}
-    }
-}
-
-impl Unwritten {
-    fn as_log_error(&self) -> LogError {
-        LogError::Unavailable(self.error().to_string().into())
     }
 }

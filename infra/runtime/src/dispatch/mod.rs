@@ -13,7 +13,7 @@ use serde::Serialize;
 use wharf_domain::{
     credentials::{self, Credential, CredentialCommand},
     integrations::{self, Integration, IntegrationCommand},
-    kernel::{Decider, IntegrationId, Loaded, ProjectId, StreamId, Timestamp, WebhookId, derive},
+    kernel::{Decider, IntegrationId, Loaded, Position, ProjectId, StreamId, Timestamp, WebhookId, derive},
     ports::{Clock, Context, Dispatch, DispatchError, EventLog, Ids, Receipt, Scope, Vault},
     webhooks::{
         self, Accepted, MAX_MESSAGE_BYTES, MessageEvent, NewMessage, Webhook, WebhookCommand,
@@ -53,7 +53,7 @@ impl Dispatcher {
         }
     }
 
-    /// The integration as the log has it.
+    /// The integration as of `position` or later.
     ///
     /// # Errors
     /// [`DispatchError::Unavailable`].
@@ -61,13 +61,13 @@ impl Dispatcher {
         &self,
         project: &ProjectId,
         id: IntegrationId,
+        position: Position,
     ) -> Result<Arc<Loaded<Integration>>, DispatchError<integrations::Refusal>> {
-        self.integrations
-            .load(&StreamId::integration(project, id))
+        self.integrations.load_at(&StreamId::integration(project, id), position)
             .await
     }
 
-    /// The credential as the log has it.
+    /// The credential as of `position` or later.
     ///
     /// # Errors
     /// [`DispatchError::Unavailable`].
@@ -75,13 +75,13 @@ impl Dispatcher {
         &self,
         project: &ProjectId,
         id: IntegrationId,
+        position: Position,
     ) -> Result<Arc<Loaded<Credential>>, DispatchError<credentials::Refusal>> {
-        self.credentials
-            .load(&StreamId::credential(project, id))
+        self.credentials.load_at(&StreamId::credential(project, id), position)
             .await
     }
 
-    /// The webhook as the log has it.
+    /// The webhook as of `position` or later.
     ///
     /// # Errors
     /// [`DispatchError::Unavailable`].
@@ -89,8 +89,9 @@ impl Dispatcher {
         &self,
         project: &ProjectId,
         id: WebhookId,
+        position: Position,
     ) -> Result<Arc<Loaded<Webhook>>, DispatchError<webhooks::Refusal>> {
-        self.webhooks.load(&StreamId::webhook(project, id)).await
+        self.webhooks.load_at(&StreamId::webhook(project, id), position).await
     }
 }
 

@@ -52,7 +52,25 @@ impl<A: Decider> Store<A> {
         }
     }
 
-    /// The aggregate as the cache or the log has it.
+    /// The aggregate as of `position` or later. The cache may be behind the log even in this process: a
+    /// commit is seen by whoever follows the log before the writer has put it into the cache.
+    ///
+    /// # Errors
+    /// [`DispatchError::Unavailable`].
+    pub async fn load_at(
+        &self,
+        stream: &StreamId,
+        position: Position,
+    ) -> Result<Arc<Loaded<A>>, DispatchError<A::Refusal>> {
+        let loaded = self.load(stream).await?;
+        if loaded.head.is_some_and(|head| head.position >= position) {
+            return Ok(loaded);
+        }
+        self.catch_up(stream, loaded.as_ref().clone()).await
+    }
+
+    /// The aggregate as the cache or the log has it: good enough to decide upon, since the append's
+    /// expectation finds out if it is old.
     ///
     /// # Errors
     /// [`DispatchError::Unavailable`].

@@ -164,13 +164,14 @@ impl Courier {
             return Ok(None);
         };
         let project = timer.project;
+        let tail = self.journal.log.tail().await?;
         let done = views::delivery_state(&self.views.db(), webhook, message).await?;
         if done.attempts >= attempt {
             return Ok(None);
         }
         let loaded = self
             .dispatch
-            .load_webhook(&project, webhook)
+            .load_webhook(&project, webhook, tail)
             .await
             .map_err(|error| PlanError::Load(error.into()))?;
         let definition = loaded

@@ -30,7 +30,6 @@ impl Runner {
         lease: &mut Lease<'_>,
         connector: Arc<dyn Connector>,
         upload: &UploadRef,
-        configuration: &Value,
         resumed: Value,
     ) -> Result<End, RunError> {
         let UploadRef {
@@ -51,13 +50,7 @@ impl Runner {
                 return Err(RunError::Cut);
             }
         };
-        let configured = || {
-            configuration
-                .get("time_zone")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
-        source.time_zone = time_zone.clone().or_else(configured);
+        source.time_zone.clone_from(time_zone);
         let run = lease.request.run_id;
         let (say, mut said) = mpsc::channel(READ_AHEAD);
         let skip = resumed
@@ -129,7 +122,13 @@ fn read(connector: &dyn Connector, source: ImportSource, skip: u64, say: &mpsc::
     };
     loop {
         let said = match import.next_page() {
-            Ok(Some(page)) if page.number < skip => continue,
+            // A long file is read over without sending: ask whether anybody still listens.
+            Ok(Some(page)) if page.number < skip => {
+                if say.is_closed() {
+                    return;
+                }
+                continue;
+            }
             Ok(Some(page)) => Said::Page(page, import.progress()),
             Ok(None) => Said::Ended(import.progress()),
             Err(error) => Said::Failed(error),

@@ -105,7 +105,7 @@ impl Runner {
     ) -> Result<(), RunError> {
         let loaded = self
             .dispatch
-            .load_integration(project, integration)
+            .load_integration(project, integration, recorded.position)
             .await
             .map_err(|error| RunError::Load(error.into()))?;
         let Some(live) = loaded.state.live() else {
@@ -157,9 +157,7 @@ impl Runner {
                 self.import(
                     &mut lease,
                     connector.clone(),
-                    upload,
-                    &live.configuration,
-                    resumed,
+                    upload, resumed,
                 )
                 .await?
             }
@@ -434,7 +432,7 @@ impl Runner {
     async fn credential(&self, lease: &Lease<'_>) -> Result<Option<Secret<Vec<u8>>>, RunError> {
         let loaded = self
             .dispatch
-            .load_credential(lease.project, lease.integration)
+            .load_credential(lease.project, lease.integration, lease.granted)
             .await
             .map_err(|error| RunError::Load(error.into()))?;
         match loaded.state.generation() {

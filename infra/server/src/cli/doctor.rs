@@ -111,6 +111,12 @@ async fn log(config: &Config) -> Verdict {
 }
 
 async fn vault(config: &Config) -> Verdict {
+    if !config.data.dir.join("vault.db").exists() {
+        return Verdict::Bad {
+            what: "there is no vault yet".to_owned(),
+            remedy: "start wharf serve once".to_owned(),
+        };
+    }
     let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
     let opened = match boot::master_key(config, &*ids) {
         Ok(master) => SqliteVault::open(&config.data.dir.join("vault.db"), master, clock, ids)

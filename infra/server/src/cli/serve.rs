@@ -10,7 +10,7 @@ use crate::{admin, boot::App, config::Config, telemetry};
 pub(super) async fn serve(config: Config, out: Out) -> anyhow::Result<ExitCode> {
     telemetry::start_logs(&config.telemetry)?;
     let app = App::open(config, telemetry::start_metrics()?, true).await?;
-    let router = wharf_api::router(app.api.clone());
+    let router = app.router();
     admin::start(&app)?;
     let url = app.api.options.public_base_url.clone();
     let listening: Vec<_> = app

@@ -11,7 +11,7 @@ use wharf_domain::{
 use wharf_runtime::clock::{SystemClock, SystemIds};
 
 use super::{TokenArgs, print::Out};
-use crate::{config, config::Config, keys};
+use crate::{boot, config, config::Config, keys};
 
 pub(super) fn keygen(out: Out) -> anyhow::Result<ExitCode> {
     let mut key = [0; 32];
@@ -22,7 +22,7 @@ pub(super) fn keygen(out: Out) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn token(config: &Config, args: &TokenArgs, out: Out) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&config.data.dir)?;
+    boot::create_private(&config.data.dir)?;
     let token = mint(config, args)?;
     out.say(&json!({ "token": token }), || token.clone())?;
     Ok(ExitCode::SUCCESS)

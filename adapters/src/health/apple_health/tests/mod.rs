@@ -132,10 +132,10 @@ fn refusal(bytes: impl Into<Vec<u8>>, limits: Limits) -> String {
         Err(error) => error,
         Ok(import) => drain(import).error.unwrap(),
     };
-    match error {
-        ImportError::Refused(why) => why,
-        other => panic!("{other:?}"),
-    }
+    let ImportError::Refused(why) = error else {
+        panic!("{error:?}");
+    };
+    why
 }
 
 /// An export with these elements.

@@ -1,5 +1,5 @@
-//! The oddities of real exports, by the numbers of the fact sheet in the connector's documentation:
-//! each was seen in the wild.
+//! The oddities of real exports, by the numbers of the connector's documentation. The fifth, size, is
+//! in `large.rs` and `broken.rs`.
 
 use std::collections::BTreeSet;
 

@@ -91,6 +91,18 @@ fn the_example_comes_out_with_the_right_values_units_instants_and_sources() {
 }
 
 #[test]
+fn a_stage_of_sleep_belongs_to_the_day_of_waking() {
+    let imported = import_in(
+        export(
+            r#"<Record type="HKCategoryTypeIdentifierSleepAnalysis" sourceName="W" startDate="2026-01-04 23:30:00 +0100" endDate="2026-01-05 00:30:00 +0100" value="HKCategoryValueSleepAnalysisAsleepREM"/>"#,
+        ),
+        Some("Europe/Paris"),
+    );
+    assert_eq!(imported.one("sleep_stage")["civil_date"], "2026-01-05");
+    assert_eq!(imported.one("sleep_session")["civil_date"], "2026-01-05");
+}
+
+#[test]
 fn every_mapped_quantity_has_its_model_and_unit() {
     for (kind, unit, value, model, data) in [
         ("StepCount", "count", "10", "steps", json!({"count": 10})),
@@ -331,6 +343,8 @@ fn metadata_is_kept_and_says_who_measured() {
     );
     let active = record(&entry("HKMetadataKeyHeartRateMotionContext", "2"), "");
     assert_eq!(active["data"]["context"], "active");
+    let calm = record(&entry("HKMetadataKeyHeartRateMotionContext", "1"), "");
+    assert_eq!(calm["data"]["context"], "sedentary");
     let twice = format!("{}{}{}", entry("a", "1"), entry("b", "2"), entry("a", "3"));
     assert_eq!(
         record(&twice, "")["data"]["metadata"],
@@ -356,7 +370,7 @@ fn workouts_of_all_ages_have_their_totals() {
         r#"<Workout workoutActivityType="HKWorkoutActivityTypeCycling" duration="60" durationUnit="min" totalDistance="12.4" totalDistanceUnit="mi" totalEnergyBurned="418.4" totalEnergyBurnedUnit="kJ" sourceName="W" startDate="2016-11-14 07:25:41 -0700" endDate="2016-11-14 08:30:41 -0700"/>"#,
     ));
     let data = &old.one("workout")["data"];
-    assert_eq!(data["distance_m"], 19_955.8656);
+    assert_eq!(data["distance_m"], 19_955.865_6);
     assert_eq!(data["active_kcal"], 100);
     assert_eq!(
         (&data["moving_s"], &data["elapsed_s"]),

@@ -1,0 +1,54 @@
+//! The configuration, as operators write it.
+
+use super::*;
+
+fn load(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    Config::load(None, &environment)
+}
+
+#[test]
+fn the_defaults_are_a_valid_configuration() {
+    let config = load(&[]).unwrap();
+    assert_eq!(config.server.listen, ["127.0.0.1:8093".parse().unwrap()]);
+}
+
+#[test]
+fn the_environment_overrides_by_section_and_key() {
+    let config = load(&[
+        (
+            "WHARF_SERVER__LISTEN",
+            r#"["127.0.0.1:0", "127.0.0.1:8003"]"#,
+        ),
+        ("WHARF_DATA__DIR", "/tmp/x"),
+        ("WHARF_TELEMETRY__FORMAT", "json"),
+    ])
+    .unwrap();
+    assert_eq!(config.server.listen.len(), 2);
+    assert_eq!(config.data.dir, Path::new("/tmp/x"));
+    assert_eq!(config.telemetry.format, "json");
+}
+
+#[test]
+fn the_documents_name_of_the_master_key_is_read() {
+    assert_eq!(
+        load(&[("ENCRYPTION_KEY", "ab")]).unwrap().vault.master_key,
+        "ab"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_refused_and_named() {
+    let error = load(&[("WHARF_SERVER__LISTN", "x")])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("listn"), "{error}");
+}
+
+#[test]
+fn a_short_token_secret_is_refused() {
+    assert!(load(&[("WHARF_AUTH__JWT_SECRET", "short")]).is_err());
+}

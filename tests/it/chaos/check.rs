@@ -1,0 +1,253 @@
+//! The checker: it knows every accepted write and asks the hub for each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::Value;
+use wharf_domain::access::Role;
+use wharf_tests::{
+    client::{Client, PATIENCE},
+    process::{Home, Wharf},
+    receiver::Receiver,
+};
+
+use super::{
+    blocking, files,
+    load::{Load, text},
+};
+
+/// Items of an untouched account of the sandbox.
+const SANDBOX_ITEMS: usize = 250;
+
+/// Asserts all that must be true once the kills are over.
+pub(super) async fn everything(wharf: Wharf, receiver: &Receiver, load: &Load, export: &[u8]) {
+    let home = wharf.home.clone();
+    let client = wharf.client("p", Role::Admin);
+    // One run that nobody disturbs, and every message on its way.
+    load.sync_once("sync-last", "full").await;
+    delivered(&home, receiver).await;
+
+    let log = replay(&home).await;
+    messages(&log, load, receiver);
+    names(&client, load).await;
+    runs(&client, &log, load).await;
+    let sandbox = keys(&client, &load.sandbox).await;
+    assert_eq!(sandbox.len(), SANDBOX_ITEMS);
+    assert_eq!(keys(&client, &load.imports).await, files::keys(export));
+    let health = client.get("/api/v1/health").await.ok();
+    assert_eq!(health["parked"], 0, "a view could not read an event");
+    whole(&home).await;
+    rebuilt(wharf, load).await;
+}
+
+/// Every event of the log, as `wharf log replay` tells it.
+async fn replay(home: &Home) -> Vec<Value> {
+    let home = home.clone();
+    let (code, out, errors) =
+        blocking(move || home.run(&["log", "replay", "--project", "p", "--json"])).await;
+    assert_eq!(code, 0, "{errors}");
+    out.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+fn of_type<'a>(log: &'a [Value], tag: &str) -> impl Iterator<Item = &'a Value> {
+    log.iter()
+        .filter(move |event| event["type"] == tag)
+        .map(|event| &event["data"])
+}
+
+fn received(receiver: &Receiver) -> BTreeMap<String, u32> {
+    let mut times = BTreeMap::new();
+    for got in receiver.got() {
+        *times.entry(got.header("webhook-id").to_owned()).or_default() += 1;
+    }
+    times
+}
+
+/// Waits until each message of the log has arrived.
+async fn delivered(home: &Home, receiver: &Receiver) {
+    let log = replay(home).await;
+    let mut missing: BTreeSet<_> = of_type(&log, "message.accepted")
+        .map(|data| text(&data["message_id"]))
+        .collect();
+    let waiting = async {
+        let mut seen = 0;
+        while !missing.is_empty() {
+            let got = receiver.wait(seen + 1).await;
+            for got in &got[seen..] {
+                missing.remove(got.header("webhook-id"));
+            }
+            seen = got.len();
+        }
+    };
+    let waited = tokio::time::timeout(4 * PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "never delivered: {missing:?}");
+}
+
+/// Each accepted event is in the log exactly once, and nothing else is.
+fn messages(log: &[Value], load: &Load, receiver: &Receiver) {
+    let mut once = BTreeSet::new();
+    let mut posted = BTreeSet::new();
+    for data in of_type(log, "message.accepted") {
+        let id = text(&data["message_id"]);
+        assert!(once.insert(id.clone()), "{id} is in the log twice");
+        if data["topic"] == "task.created" {
+            posted.insert(id);
+        }
+    }
+    let accepted = load.accepted.lock().unwrap();
+    let lost: Vec<_> = accepted.messages.difference(&posted).collect();
+    assert!(lost.is_empty(), "accepted and lost: {lost:?}");
+    assert_eq!(posted, accepted.messages, "nobody posted that");
+    let times = received(receiver);
+    let strangers: Vec<_> = times.keys().filter(|id| !once.contains(*id)).collect();
+    assert!(strangers.is_empty(), "delivered without being accepted: {strangers:?}");
+    let copies: u32 = times.values().map(|times| times - 1).sum();
+    eprintln!(
+        "{} events, {} integrations, {} runs accepted; {} requests repeated; {} messages delivered, \
+         {copies} of them more than once",
+        accepted.messages.len(),
+        accepted.names.len(),
+        accepted.runs.len(),
+        accepted.repeated,
+        times.len(),
+    );
+}
+
+/// Each created integration is there under its last acknowledged name.
+async fn names(client: &Client, load: &Load) {
+    let wanted = load.accepted.lock().unwrap().names.clone();
+    let mut shown = BTreeMap::new();
+    for page in 1.. {
+        let path = format!("/api/v1/integrations?size=100&page={page}");
+        let list = client.get(&path).await.ok();
+        let list = list["integrations"].as_array().unwrap();
+        if list.is_empty() {
+            break;
+        }
+        for integration in list {
+            let name = shown.insert(text(&integration["id"]), text(&integration["name"]));
+            assert_eq!(name, None, "an integration is listed twice");
+        }
+    }
+    assert!(shown.remove(&load.sandbox).is_some() && shown.remove(&load.imports).is_some());
+    assert_eq!(shown, wanted);
+}
+
+/// Each accepted run came to its end, and its pages are 0, 1, 2, … each once.
+async fn runs(client: &Client, log: &[Value], load: &Load) {
+    let accepted = load.accepted.lock().unwrap().runs.clone();
+    let mut requested = BTreeSet::new();
+    for data in of_type(log, "integration.sync_requested") {
+        let id = text(&data["run_id"]);
+        assert!(requested.insert(id.clone()), "run {id} was requested twice");
+    }
+    assert_eq!(requested, accepted.keys().cloned().collect());
+    let mut pages: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut records: BTreeMap<String, u64> = BTreeMap::new();
+    for data in of_type(log, "sync_run.page_recorded") {
+        let run = text(&data["run_id"]);
+        pages.entry(run.clone()).or_default().push(data["page"].as_u64().unwrap());
+        *records.entry(run).or_default() += data["records"].as_u64().unwrap();
+    }
+    let mut starts: BTreeMap<String, u32> = BTreeMap::new();
+    for data in of_type(log, "sync_run.started") {
+        *starts.entry(text(&data["run_id"])).or_default() += 1;
+    }
+    assert!(starts.values().all(|starts| *starts == 1), "a run began twice: {starts:?}");
+    for (run, integration) in accepted {
+        let path = format!("/api/v1/integrations/{integration}/sync/runs/{run}");
+        let shown = client.get(&path).await.ok();
+        assert_eq!(shown["status"], "completed", "{shown}");
+        let pages = pages.remove(&run).unwrap_or_default();
+        let contiguous: Vec<u64> = (0..shown["pages"].as_u64().unwrap()).collect();
+        assert_eq!(pages, contiguous, "the pages of run {run}");
+        assert_eq!(shown["records"], records.remove(&run).unwrap_or_default());
+    }
+    assert!(pages.is_empty(), "pages of no run: {pages:?}");
+}
+
+/// Pages through all records; none may come twice.
+pub(super) async fn keys(client: &Client, integration: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/integrations/{integration}/records?size=100{cursor}");
+        let page = client.get(&path).await.ok();
+        for record in page["records"].as_array().unwrap() {
+            let key = text(&record["key"]);
+            assert!(keys.insert(key), "a record comes twice: {record}");
+        }
+        if page["has_more"] == false {
+            return keys;
+        }
+        cursor = format!("&cursor={}", text(&page["next_cursor"]));
+    }
+}
+
+/// The log verifies, beside the running hub.
+async fn whole(home: &Home) {
+    let home = home.clone();
+    let (code, out, errors) = blocking(move || home.run(&["log", "verify", "--json"])).await;
+    assert_eq!(code, 0, "{out}{errors}");
+}
+
+/// The views, deleted and built anew from the log, answer the same.
+async fn rebuilt(wharf: Wharf, load: &Load) {
+    let home = wharf.home.clone();
+    // A clean stop records the outcomes of attempts under way; the next start finds nothing to do.
+    let wharf = again(&home, wharf).await;
+    let before = answers(&wharf.client("p", Role::Admin), load).await;
+    assert_eq!(blocking(move || wharf.stop()).await, 0);
+    std::fs::remove_dir_all(home.data().join("views")).unwrap();
+    let wharf = blocking(move || home.serve()).await;
+    let client = wharf.client("p", Role::Admin);
+    let ready = async {
+        while client.get("/api/v1/health/ready").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let ready = tokio::time::timeout(4 * PATIENCE, ready).await;
+    assert!(ready.is_ok(), "the views never caught up");
+    assert_eq!(answers(&client, load).await, before);
+}
+
+async fn again(home: &Home, wharf: Wharf) -> Wharf {
+    let home = home.clone();
+    blocking(move || {
+        assert_eq!(wharf.stop(), 0);
+        home.serve()
+    })
+    .await
+}
+
+/// What the project can read, as bytes.
+async fn answers(client: &Client, load: &Load) -> Vec<(String, String)> {
+    let mut answers = vec![];
+    let webhooks = client.get("/api/v1/webhooks").await;
+    let webhook = text(&webhooks.body["content"]["webhooks"][0]["id"]);
+    answers.push(("webhooks".to_owned(), webhooks.text));
+    let (sandbox, imports) = (&load.sandbox, &load.imports);
+    let first = "size=100".to_owned();
+    let mut paths = vec![
+        format!("/api/v1/integrations?{first}"),
+        format!("/api/v1/integrations?{first}&page=3"),
+        format!("/api/v1/webhooks/{webhook}/logs?{first}"),
+        format!("/api/v1/webhooks/{webhook}/logs?{first}&page=7"),
+    ];
+    for id in [sandbox, imports] {
+        paths.push(format!("/api/v1/integrations/{id}"));
+        paths.push(format!("/api/v1/integrations/{id}/sync/logs?{first}"));
+        paths.push(format!("/api/v1/integrations/{id}/records?{first}&deleted=true"));
+        paths.push(format!("/api/v1/integrations/{id}/records?{first}&deleted=true&model=steps"));
+    }
+    for path in paths {
+        let answer = client.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answers.push((path, answer.text));
+    }
+    answers
+}
