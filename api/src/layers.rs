@@ -73,12 +73,13 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     async move {
         let response = next.run(request).await;
         let mut response = problem::render(response, id.as_str());
-        let seconds = app.api.clock.now().duration_since(begun).as_secs_f64();
+        let latency = app.api.clock.now().duration_since(begun);
         let status = response.status().as_u16();
+        let latency_ms = latency.as_millis();
         if is_probe(&route) {
-            tracing::debug!(status, latency_ms = seconds * 1000.0, "answered");
+            tracing::debug!(status, latency_ms, "answered");
         } else {
-            tracing::info!(status, latency_ms = seconds * 1000.0, "answered");
+            tracing::info!(status, latency_ms, "answered");
         }
         metrics::counter!(
             "wharf_http_requests_total",
@@ -86,7 +87,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         )
         .increment(1);
         metrics::histogram!("wharf_http_request_seconds", "method" => method, "route" => route)
-            .record(seconds);
+            .record(latency.as_secs_f64());
         secure(response.headers_mut());
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);

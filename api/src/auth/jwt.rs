@@ -126,7 +126,7 @@ impl Verifier {
         ))
     }
 
-    /// Accepts tokens signed by a key of a JWK set (RFC 7517): RS256, ES256 or EdDSA with Ed25519.
+    /// Accepts tokens signed by a key of a JWK set (RFC 7517): RS256, ES256 or `EdDSA` with Ed25519.
     /// Keys of other kinds, or for other uses, are passed over.
     ///
     /// # Errors

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that fails should panic")]
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ring::{
     rand::SystemRandom,

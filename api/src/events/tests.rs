@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that fails should panic")]
-
 use axum::body::Body;
 use futures::StreamExt;
 use serde_json::{Value, json};

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that fails should panic")]
-
 use std::collections::BTreeSet;
 
 use axum::response::{IntoResponse, Response};

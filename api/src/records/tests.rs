@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that fails should panic")]
-
 use serde_json::{json, value::RawValue};
 use wharf_domain::{kernel::Position, syncs::RecordKey};
 use wharf_projections::records;

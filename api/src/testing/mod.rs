@@ -1,6 +1,5 @@
 //! The API over memory: ports that do just enough for its own tests. Whole flows over the real ports are
 //! tested in the `tests` crate.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails should panic")]
 
 mod dispatch;
 mod log;

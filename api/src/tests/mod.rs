@@ -1,5 +1,4 @@
 //! The API as a whole: every route is described, asks for a token, and keeps projects apart.
-#![expect(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod surface;
 

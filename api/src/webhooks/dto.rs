@@ -100,8 +100,10 @@ pub(crate) struct CreateWebhook {
     #[schema(example = json!(["deployment.completed", "deployment.failed"]))]
     pub(super) events: Vec<String>,
     /// Extra headers of every attempt. Values rest in the vault and are shown masked.
+    #[schema(example = json!({"Authorization": "Bearer token"}))]
     pub(super) headers: Option<BTreeMap<String, String>>,
     /// Signing secret, at least 12 bytes; generated unless given.
+    #[schema(example = "webhook_secret", min_length = 12, max_length = 256)]
     pub(super) secret: Option<String>,
     /// Whether it is sent to.
     #[serde(default = "yes")]

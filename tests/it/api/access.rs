@@ -105,6 +105,9 @@ impl Tenant {
         let message = send(&client, "task.created", &json!({ "secret of": project })).await;
         receiver.wait(1).await;
         attempts(&client, &webhook, 1).await;
+        // The run's own message comes last.
+        let told = |page: &Value| page["events"].as_array().is_some_and(|all| all.len() == 2);
+        client.until("/api/v1/events?type=message.accepted", told).await;
         let phone = apple_health(&client, project).await;
         let path = format!("/api/v1/integrations/{phone}/import");
         let request = client

@@ -96,13 +96,11 @@ impl Item {
         self.fault = None;
     }
 
-    /// Takes a tag in: the element itself (depth 0), then its children. A `Record` within another
-    /// element is left out: it stands at the top level too.
+    /// Takes a tag in: the element itself (depth 0), then its children.
     pub(super) fn push(&mut self, tag: &BytesStart<'_>, depth: usize) {
-        let element = Element::named(tag.name().as_ref());
         let full = self.nodes.len() >= NODES || self.text.len() + tag.len() > ITEM_BYTES;
-        if depth > 0 && (full || element == Element::Record) {
-            self.truncated |= full;
+        if depth > 0 && full {
+            self.truncated = true;
             return;
         }
         let first = self.attributes.len();
@@ -128,6 +126,7 @@ impl Item {
                 self.truncated = true;
             }
         }
+        let element = Element::named(tag.name().as_ref());
         self.nodes.push(Node {
             element,
             depth,

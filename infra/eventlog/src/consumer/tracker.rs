@@ -150,7 +150,7 @@ impl Tracker {
             self.back.first_key_value().map(|(at, _)| at),
         ];
         let lowest = open.into_iter().flatten().min();
-        lowest.map_or(Position(0), |at| Position(at.0.saturating_sub(1)))
+        lowest.map_or(self.upto, |at| Position(at.0.saturating_sub(1)))
     }
 
     /// When something is to be done though nothing happens: a commit comes again, or a save is due.
