@@ -41,7 +41,7 @@ const READ_BATCH: usize = 4096;
 ///
 /// # Errors
 /// The disk cannot be written.
-pub async fn run() -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let mut raw_rates = Vec::new();
     let mut log_rates = Vec::new();
     let mut read_rates = Vec::new();

@@ -174,9 +174,30 @@ impl<'de> Deserializer<'de> for Json {
         }
     }
 
+    /// Objects only: serde would read an array as a struct, field by field.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Invalid> {
+        let got = match self.0 {
+            Value::Object(_) => return self.deserialize_any(visitor),
+            Value::Null => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(value),
+            Value::Number(_) => Unexpected::Unsigned(0),
+            Value::String(_) => Unexpected::Str(""),
+            Value::Array(_) => Unexpected::Seq,
+        };
+        Err(Invalid::new(format!(
+            "expected an object, got {}",
+            kind(&got)
+        )))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

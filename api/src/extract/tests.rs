@@ -102,6 +102,24 @@ fn a_missing_field_is_named() {
 }
 
 #[test]
+fn an_object_is_no_array_of_its_fields() {
+    for (body, place) in [
+        (r#"["a", "full", true]"#, ""),
+        ("[]", ""),
+        ("null", ""),
+        (r#"{"name": "a", "inner": [3]}"#, "inner"),
+        (r#"{"name": "a", "list": [[3]]}"#, "list.0"),
+    ] {
+        let (code, field, message) = refused(parse(body));
+        assert_eq!((code.as_str(), field.as_str()), ("F40022", place), "{body}");
+        assert!(
+            message.starts_with("expected an object, got "),
+            "{body}: {message}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_type_is_named_without_its_value() {
     let (_, field, message) = refused(parse(r#"{"name": "a", "inner": {"count": "hunter2"}}"#));
     assert_eq!(field, "inner.count");

@@ -8,12 +8,17 @@ mod access;
 mod bad_input;
 mod consistency;
 mod contract;
+mod deliveries;
 mod docs;
 mod events;
+mod fields;
 mod idempotency;
 mod imports;
+mod paging;
 mod roles;
+mod runs;
 mod tokens;
+mod uploads;
 mod urls;
 mod webhooks;
 
@@ -259,4 +264,19 @@ async fn receiving(client: &Client, project: &str, more: Value) -> (Receiver, Va
 /// A client with every right in `project`.
 fn admin(hub: &Wharf, project: &str) -> Client {
     hub.client(project, Role::Admin)
+}
+
+/// A request to the sandbox platform itself.
+async fn platform(hub: &Wharf, project: &str, method: Method, path: &str, body: Value) -> Value {
+    let client = Client::new(&hub.url, Some(format!("sandbox_{project}")));
+    let answer = client
+        .json(method, &format!("/sandbox/v1{path}"), &body)
+        .await;
+    assert!(
+        (200..300).contains(&answer.status),
+        "{path}: {} {}",
+        answer.status,
+        answer.text
+    );
+    answer.body
 }

@@ -1,6 +1,6 @@
 //! What only the log in a file has: one writer, no edits, and every flipped bit found.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
@@ -11,7 +11,10 @@ use wharf_domain::{
 use wharf_eventlog::{Error, MemoryLog, Options, Report, SqliteLog};
 use wharf_tests::clock::VirtualClock;
 
-use super::harness::{Harness, decisions, journal};
+use super::{
+    PATIENCE,
+    harness::{Harness, decisions, journal},
+};
 
 /// Every column of a commit, and the name of its stream.
 const COLUMNS: [&str; 11] = [
@@ -250,15 +253,20 @@ async fn it_is_read_while_another_process_writes() {
         "{refused:?}"
     );
     // It looks for news by the clock.
-    let (followed, ()) = tokio::join!(reader.follow(Position(1), 10), async {
-        writer.append(h.commit(&journal(1), Expected::Any, 1)).await;
-        while reader.tail().await.unwrap() < Position(2) {}
-        for _ in 0..100 {
-            h.clock.advance(std::time::Duration::from_secs(1));
+    let mut follow = reader.follow(Position(1), 10);
+    assert!(futures::poll!(&mut follow).is_pending());
+    writer.append(h.commit(&journal(1), Expected::Any, 1)).await;
+    let passing = async {
+        loop {
+            h.clock.advance(Duration::from_secs(1));
             tokio::task::yield_now().await;
         }
-    });
-    assert_eq!(followed.unwrap()[0].position, Position(2));
+    };
+    let followed = tokio::select! {
+        followed = follow => followed.unwrap(),
+        passed = tokio::time::timeout(PATIENCE, passing) => passed.unwrap(),
+    };
+    assert_eq!(followed[0].position, Position(2));
     let stats = reader.stats().await.unwrap();
     assert_eq!((stats.commits, stats.events), (2, 2));
     assert_eq!(
@@ -328,7 +336,9 @@ async fn a_full_disk_refuses_and_loses_nothing() {
                 assert!(reason.contains("full"), "{reason}");
                 break commit;
             }
-            other => panic!("answered {other:?}"),
+            other @ (Append::Conflict { .. } | Append::InDoubt { .. } | Append::Refused(_)) => {
+                panic!("answered {other:?}")
+            }
         }
     };
     assert!(written > 10, "only {written} commits fit");
@@ -386,15 +396,16 @@ async fn acknowledgements_are_saved_within_a_second() {
     };
     assert_eq!(floor(), 0);
     // Whoever acknowledges fetches again; that is when old acknowledgements are noticed.
+    let saved = async {
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_secs(1));
+        while floor() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
     tokio::select! {
         fetched = consumer.fetch(10) => panic!("there is nothing more: {fetched:?}"),
-        () = async {
-            tokio::task::yield_now().await;
-            clock.advance(std::time::Duration::from_secs(1));
-            while floor() < 3 {
-                tokio::task::yield_now().await;
-            }
-        } => {}
+        saved = tokio::time::timeout(PATIENCE, saved) => saved.unwrap(),
     }
 }
 

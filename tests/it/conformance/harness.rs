@@ -108,13 +108,15 @@ impl Harness {
     pub(super) fn put(&self, commit: Commit) -> impl Future<Output = Position> + Send + use<> {
         let (log, at) = (Arc::clone(&self.log), std::panic::Location::caller());
         async move {
-            match log.append(commit).await {
-                Append::Committed(Committed {
-                    position,
-                    duplicate: false,
-                }) => position,
-                other => panic!("{at}: answered {other:?}"),
-            }
+            let answer = log.append(commit).await;
+            let Append::Committed(Committed {
+                position,
+                duplicate: false,
+            }) = answer
+            else {
+                panic!("{at}: answered {answer:?}");
+            };
+            position
         }
     }
 

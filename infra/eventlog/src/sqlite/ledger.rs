@@ -126,7 +126,7 @@ impl<'c> Ledger<'c> {
 
     /// Adds one commit to the open group, or says why not.
     pub(super) fn append(&mut self, commit: &Commit) -> rusqlite::Result<Append> {
-        if let (Some(position), Expected_) = (self.position_of(commit.id)?, 1) {
+        if let Some(position) = self.position_of(commit.id)? {
             return Ok(Append::Committed(Committed {
                 position,
                 duplicate: true,

@@ -278,5 +278,11 @@ async fn a_commit_is_found_before_and_after_it_is_indexed() {
     assert_eq!(again.find(CommitId(uuid::Uuid::from_u128(1))), None);
     ledger.write(true, |_| Ok(())).unwrap();
     assert_eq!(count("commits_by_id"), last as i64);
+    // Who looked just before that sees nothing twice.
+    let late = Readers::new(dir.path().join(schema::FILE), 1, Some(Arc::new(again)));
+    let page = late.run(|reader| reader.stream(&journal(1), Position::START, 10_000));
+    let page = page.await.unwrap();
+    let of_stream = (1..=last).filter(|at| at % STREAMS == 1).count();
+    assert_eq!(page.len(), of_stream);
     assert_eq!(unindexed.find(id), None);
 }

@@ -49,7 +49,7 @@ async fn reached(hub: &Wharf) -> Vec<(u16, &'static str, Answer)> {
         "project_id": "codes", "integration_type": "sandbox", "name": "n", "configuration": {},
     });
     let pending = text(&client.post(integrations, &sandbox).await.ok()["id"]);
-    let (receiver, webhook) = receiving(client, "codes", json!({})).await;
+    let (receiver, webhook) = receiving(client, "codes", json!({ "events": ["user.*"] })).await;
     receiver.reply([(StatusCode::INTERNAL_SERVER_ERROR, vec![])]);
     let webhook = text(&webhook["id"]);
     let event = "/api/v1/webhooks/events/task.created";

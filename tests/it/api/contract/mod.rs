@@ -81,11 +81,18 @@ fn check_fields(object: &Value, fields: &[&str], place: &str) {
             "flag" => value.is_boolean(),
             "list" => value.is_array(),
             "object" => value.is_object(),
-            "id" => value.as_str().is_some_and(|id| uuid::Uuid::try_parse(id).is_ok()),
-            "instant" => {
-                value.as_str().is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok())
+            "id" => value
+                .as_str()
+                .is_some_and(|id| uuid::Uuid::try_parse(id).is_ok()),
+            "instant" => value
+                .as_str()
+                .is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok()),
+            literal => {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+                    == literal
             }
-            literal => value.as_str().map_or_else(|| value.to_string(), str::to_owned) == literal,
         };
         let right = match kind.strip_suffix('?') {
             Some(kind) => value.is_null() || is(kind),
@@ -108,18 +115,33 @@ fn check(row: &Row, answer: &Answer) {
         Answers::Page(collection, fields) => {
             assert_eq!(answer.status, 200, "{said}");
             let content = check_envelope(answer, &said);
-            check_fields(content, &["total number", "page number", "size number"], &place);
-            let rows = content[collection].as_array().unwrap_or_else(|| panic!("{said}"));
+            check_fields(
+                content,
+                &["total number", "page number", "size number"],
+                &place,
+            );
+            let rows = content[collection]
+                .as_array()
+                .unwrap_or_else(|| panic!("{said}"));
             assert!(!rows.is_empty(), "{said}: an empty page shows no field");
             for row in rows {
                 check_fields(row, fields, &place);
             }
         }
         Answers::Problem(status, code) => {
-            assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{said}");
+            assert_eq!(
+                (answer.status, answer.body["code"].as_str()),
+                (status, Some(code)),
+                "{said}"
+            );
             check_fields(&answer.body, &["msg text", "content object"], &place);
-            let fields =
-                ["title text", "detail text?", "remedy text", "errors list", "request_id text"];
+            let fields = [
+                "title text",
+                "detail text?",
+                "remedy text",
+                "errors list",
+                "request_id text",
+            ];
             check_fields(&answer.body["content"], &fields, &place);
         }
         Answers::Bare(expected) => {
@@ -140,10 +162,20 @@ fn check(row: &Row, answer: &Answer) {
 /// Exactly `{code, msg, content}`; answers the content.
 #[track_caller]
 fn check_envelope<'a>(answer: &'a Answer, said: &str) -> &'a Value {
-    let keys: Vec<_> = answer.body.as_object().unwrap_or_else(|| panic!("{said}")).keys().collect();
+    let keys: Vec<_> = answer
+        .body
+        .as_object()
+        .unwrap_or_else(|| panic!("{said}"))
+        .keys()
+        .collect();
     assert_eq!(keys.len(), 3, "{said}");
     assert_eq!(answer.body["code"], "S10000", "{said}");
-    assert!(answer.body["msg"].as_str().is_some_and(|msg| !msg.is_empty()), "{said}");
+    assert!(
+        answer.body["msg"]
+            .as_str()
+            .is_some_and(|msg| !msg.is_empty()),
+        "{said}"
+    );
     assert_eq!(answer.headers["content-type"], "application/json", "{said}");
     &answer.body["content"]
 }
@@ -161,15 +193,29 @@ async fn every_route_answers_what_the_contract_says() {
         let answer = drive(&hub, &client, row, &known).await;
         check(row, &answer);
         for (name, pointer) in row.keeps {
-            let value = answer.body["content"].pointer(pointer).and_then(Value::as_str);
-            known.insert(name, value.unwrap_or_else(|| panic!("{}", answer.text)).to_owned());
+            let value = answer.body["content"]
+                .pointer(pointer)
+                .and_then(Value::as_str);
+            known.insert(
+                name,
+                value
+                    .unwrap_or_else(|| panic!("{}", answer.text))
+                    .to_owned(),
+            );
         }
     }
     let got = receiver.got();
-    let test = got.iter().map(|got| (got, got.json())).find(|(_, json)| json["type"] == "webhook.test");
+    let test = got
+        .iter()
+        .map(|got| (got, got.json()))
+        .find(|(_, json)| json["type"] == "webhook.test");
     let (got, message) = test.expect("the test message arrived");
     assert_eq!(message["data"], json!({ "message": "測試消息" }));
-    assert_eq!(got.header("authorization"), "Bearer token", "the documents' own header");
+    assert_eq!(
+        got.header("authorization"),
+        "Bearer token",
+        "the documents' own header"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +241,11 @@ async fn each_of_the_eleven_event_types_is_accepted_and_no_other() {
     let mut sent = vec![];
     for event_type in DOCUMENTED {
         let data = json!({ "event": event_type });
-        sent.push((send(&client, event_type, &data).await, event_type.to_owned(), data));
+        sent.push((
+            send(&client, event_type, &data).await,
+            event_type.to_owned(),
+            data,
+        ));
     }
     let mut got: Vec<_> = receiver
         .wait(DOCUMENTED.len())
@@ -203,14 +253,25 @@ async fn each_of_the_eleven_event_types_is_accepted_and_no_other() {
         .iter()
         .map(|got| {
             let json = got.json();
-            (got.header("webhook-id").to_owned(), super::text(&json["type"]), json["data"].clone())
+            (
+                got.header("webhook-id").to_owned(),
+                super::text(&json["type"]),
+                json["data"].clone(),
+            )
         })
         .collect();
     let by_id = |a: &(String, String, Value), b: &(String, String, Value)| a.0.cmp(&b.0);
     got.sort_by(by_id);
     sent.sort_by(by_id);
     assert_eq!(got, sent);
-    for other in ["task.exploded", "sync.completed", "webhook.test", "*", "task.*", "Task.Created"] {
+    for other in [
+        "task.exploded",
+        "sync.completed",
+        "webhook.test",
+        "*",
+        "task.*",
+        "Task.Created",
+    ] {
         let path = format!("/api/v1/webhooks/events/{other}");
         client.post(&path, &json!({})).await.is(422, "F40022");
     }

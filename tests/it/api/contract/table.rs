@@ -248,7 +248,7 @@ pub(in crate::api) const ROWS: &[Row] = &[
             200,
             &[
                 "integration_type sandbox",
-                "configuration_schema.type object",
+                "configuration_schema.properties object",
                 "auth object",
                 "setup list",
             ],
