@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wharf_tests::client::Client;
 
 use super::{
-    Shared, admin, attempts, receiving, send, text, webhook,
+    Shared, admin, attempts, now, receiving, send, text, webhook,
     webhooks::{instant, read},
 };
 
@@ -299,10 +299,7 @@ async fn a_deleted_webhook_gets_nothing_more_not_even_what_it_was_promised() {
     let path = format!("/api/v1/webhooks/{id}");
     let deleted = client.delete(&path).await.ok();
     assert_eq!(deleted, json!({ "id": id, "deleted": true }));
-    assert!(
-        wharf_domain::kernel::Timestamp::now() < due,
-        "too slow: the retry was due before"
-    );
+    assert!(now() < due, "too slow: the retry was due before");
     for path in [path.clone(), format!("{path}/logs")] {
         client.get(&path).await.is(404, "F42301");
     }
@@ -326,6 +323,6 @@ async fn a_deleted_webhook_gets_nothing_more_not_even_what_it_was_promised() {
     ]);
     send(&client, "task.created", &json!("after")).await;
     witness.wait(3).await;
-    assert!(wharf_domain::kernel::Timestamp::now() > due);
+    assert!(now() > due);
     assert_eq!(receiver.got().len(), 1, "a deleted webhook was called");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wharf_tests::process::Home;
 
-use super::{Shared, Subscription, admin, all_events, sandbox, send, sync, text, webhook};
+use super::{Shared, Subscription, admin, all_events, now, sandbox, send, sync, text, webhook};
 
 static HUB: Shared = Shared::new();
 
@@ -276,10 +276,10 @@ async fn a_stream_ends_when_the_hub_stops_and_does_not_hold_it_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_token_expires() {
     let hub = HUB.hub();
-    let soon = wharf_domain::kernel::Timestamp::now().as_second() + 2;
+    let soon = now().as_second() + 2;
     let token = super::tokens::signed(&json!({ "project": "expiry", "exp": soon }));
     let client = wharf_tests::client::Client::new(&hub.url, Some(token));
     let mut stream = Subscription::open(&client, "", None).await;
     assert_eq!(stream.next().await, None);
-    assert!(wharf_domain::kernel::Timestamp::now().as_second() >= soon);
+    assert!(now().as_second() >= soon);
 }

@@ -12,20 +12,20 @@ use wharf_tests::{
     process::{Home, JWT_SECRET, Wharf, workspace},
 };
 
-use super::Shared;
+use super::{Shared, now};
 
 static HUB: Shared = Shared::new();
 
 const LIST: &str = "/api/v1/integrations";
 
-fn now() -> i64 {
-    wharf_domain::kernel::Timestamp::now().as_second()
+fn seconds() -> i64 {
+    now().as_second()
 }
 
 /// Claims of a good token of project `p`, changed by `change`; null takes one away.
 fn claims(change: &Value) -> Value {
     let mut claims = json!({
-        "sub": "tester", "project": "p", "roles": ["admin"], "iat": now(), "exp": now() + 600,
+        "sub": "tester", "project": "p", "roles": ["admin"], "iat": seconds(), "exp": seconds() + 600,
     });
     for (name, value) in change.as_object().unwrap() {
         claims[name] = value.clone();
@@ -95,13 +95,13 @@ async fn inv13_only_tokens_that_the_hub_signed_and_that_are_good_now_are_believe
     let key = JWT_SECRET.as_bytes();
     let minute = 60;
     for (what, token) in [
-        ("expired", signed(&json!({ "exp": now() - 2 * minute }))),
+        ("expired", signed(&json!({ "exp": seconds() - 2 * minute }))),
         ("expired long ago", signed(&json!({ "exp": 0 }))),
         ("never expires", signed(&json!({ "exp": null }))),
         ("expires in words", signed(&json!({ "exp": "2100-01-01" }))),
         (
             "not valid yet",
-            signed(&json!({ "nbf": now() + 10 * minute })),
+            signed(&json!({ "nbf": seconds() + 10 * minute })),
         ),
         ("without a project", signed(&json!({ "project": null }))),
         (

@@ -12,7 +12,7 @@ use wharf_tests::{
     receiver::{Got, Receiver},
 };
 
-use super::{Shared, admin, attempts, receiving, sandbox, send, sync, text, webhook};
+use super::{Shared, admin, attempts, now, receiving, sandbox, send, sync, text, webhook};
 
 static HUB: Shared = Shared::new();
 
@@ -62,7 +62,7 @@ async fn a_message_is_signed_by_the_webhooks_own_secret() {
         assert_eq!(got.header("webhook-signature"), signature(key, got));
         assert_eq!(got.header("webhook-id"), message);
         let timestamp: i64 = got.header("webhook-timestamp").parse().unwrap();
-        let now = wharf_domain::kernel::Timestamp::now().as_second();
+        let now = now().as_second();
         assert!((now - 60..=now).contains(&timestamp), "{timestamp}");
         assert_eq!(got.header("content-type"), "application/json");
         assert!(got.header("user-agent").starts_with("wharf/"));

@@ -53,7 +53,6 @@ pub(super) fn bomb(head: &str, block: &[u8], times: u32) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
-        .compression_level(Some(1))
         .large_file(true);
     zip.start_file("apple_health_export/export.xml", options).expect("a name");
     zip.write_all(head.as_bytes()).expect("memory takes it");

@@ -18,7 +18,7 @@ const GIB: u64 = 1 << 30;
 
 /// Elements that become no record, about a MiB of them.
 fn filling() -> Bytes {
-    let line = " <ClinicalRecord type=\"HKClinicalTypeIdentifierAllergyRecord\" identifier=\"4711\" sourceName=\"Clinic\" sourceURL=\"https://clinic.example/r4\" fhirVersion=\"4.0.1\" receivedDate=\"2026-01-05 08:10:00 +0200\" resourceFilePath=\"/clinical-records/AllergyIntolerance-4711.json\"/>\n";
+    let line = " <FutureKind type=\"HKFutureTypeIdentifierUnheardOf\" identifier=\"4711\" sourceName=\"Watch\" creationDate=\"2026-01-05 08:10:00 +0200\" startDate=\"2026-01-05 08:00:00 +0200\" endDate=\"2026-01-05 08:10:00 +0200\" value=\"7\"/>\n";
     line.repeat((1 << 20) / line.len()).into()
 }
 

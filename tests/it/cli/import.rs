@@ -69,7 +69,7 @@ async fn what_cannot_be_imported_is_named() {
         let wharf = server.then(|| home.serve());
         let (code, done) = import(&home, &broken, &[]);
         assert_eq!((code, &done["state"]), (1, &"failed".into()), "{done}");
-        assert!(done["failure"].as_str().unwrap().contains("HealthData"), "{done}");
+        assert!(done["failure"].as_str().unwrap().contains("export.zip"), "{done}");
         let file = broken.to_str().unwrap();
         let errors = fails(&home, &["import", "fitness_planet", file]);
         assert!(errors.contains("fitness_planet") && errors.contains("apple_health"), "{errors}");
