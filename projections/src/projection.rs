@@ -33,7 +33,7 @@ const BATCH_COMMITS: usize = 8192;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What a byte of a journal of pages weighs: it unpacks to about ten, and two batches are in memory
 /// at once.
-const PAGE_WEIGHT: usize = 4;
+const PAGE_WEIGHT: usize = 10;
 
 /// Why an event about another project's id is parked.
 const FOREIGN: &str = "the id belongs to another project";

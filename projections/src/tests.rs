@@ -105,7 +105,7 @@ async fn a_rebuild_does_not_move_the_published_position() {
 }
 
 #[tokio::test]
-async fn the_same_commits_again_change_nothing() {
+async fn inv07_the_same_commits_again_change_nothing() {
     let mut world = busy().await;
     let expected = dump(&*world.applied().await).await;
     let again = world.log.clone();

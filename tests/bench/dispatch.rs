@@ -38,7 +38,7 @@ const COMMANDS: u64 = 10;
 ///
 /// # Errors
 /// A log cannot be opened, or the peer cannot be built.
-pub async fn run() -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let raw = append().await?;
     let ours = dispatch().await?;
     let peer = tokio::task::spawn_blocking(sqlite_es).await??;

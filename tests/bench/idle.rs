@@ -10,7 +10,7 @@ use crate::table::Row;
 ///
 /// # Errors
 /// Never; a hub that does not start fails the run.
-pub async fn run() -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let home = Home::default();
     // Building the binary is not starting it.
     let _ = home.run(&["keygen"]);

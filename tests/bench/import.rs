@@ -1,5 +1,5 @@
 //! Importing a generated Apple Health export through the command line, beside `healthkit-to-sqlite`
-//! (PyPI) on the same file. Ours ends when the records are in the views and can be queried.
+//! (`PyPI`) on the same file. Ours ends when the records are in the views and can be queried.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ const MIB: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// The export cannot be written, or the peer is not installed.
-pub async fn run() -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let dir = tempfile::tempdir_in(workspace().join("target"))?;
     let small = export(dir.path(), 200 * MIB)?;
     let (seconds, peak) = ours(&small).await?;

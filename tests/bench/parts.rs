@@ -11,7 +11,7 @@ use wharf_vault::{MasterKey, SqliteVault};
 ///
 /// # Errors
 /// It cannot be made.
-pub async fn vault(dir: &TempDir) -> anyhow::Result<Arc<dyn Vault>> {
+pub(crate) async fn vault(dir: &TempDir) -> anyhow::Result<Arc<dyn Vault>> {
     let master = MasterKey::from_hex(&"5a".repeat(32))?;
     let path = dir.path().join("vault.db");
     let vault =

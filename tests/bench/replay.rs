@@ -38,7 +38,7 @@ const BATCH: usize = 1000;
 ///
 /// # Errors
 /// The log cannot be written or read.
-pub async fn run() -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let dir = tempfile::tempdir_in(workspace().join("target"))?;
     let vault = crate::parts::vault(&dir).await?;
     let (events, how) = replayed(&dir, "messages", vault.clone(), messages).await?;
@@ -137,7 +137,9 @@ impl Filler {
                 revision,
                 hash,
             }),
-            other => anyhow::bail!("the log answered {other:?}"),
+            other @ (Append::Conflict { .. } | Append::InDoubt { .. } | Append::Refused(_)) => {
+                anyhow::bail!("the log answered {other:?}")
+            }
         }
     }
 }

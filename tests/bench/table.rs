@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 /// One figure.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     figure: String,
     measured: String,
     wanted: String,
@@ -14,7 +14,7 @@ pub struct Row {
 impl Row {
     /// A ratio that should be at least `wanted`.
     #[must_use]
-    pub fn at_least(figure: &str, ratio: f64, wanted: f64, how: String) -> Self {
+    pub(crate) fn at_least(figure: &str, ratio: f64, wanted: f64, how: String) -> Self {
         Self {
             figure: figure.to_owned(),
             measured: format!("{ratio:.2}x  ({how})"),
@@ -25,7 +25,7 @@ impl Row {
 
     /// A quantity that should be at least `wanted`.
     #[must_use]
-    pub fn reaches(figure: &str, value: f64, wanted: f64, unit: &str, how: &str) -> Self {
+    pub(crate) fn reaches(figure: &str, value: f64, wanted: f64, unit: &str, how: &str) -> Self {
         Self {
             figure: figure.to_owned(),
             measured: format!("{value:.0} {unit}  ({how})"),
@@ -36,7 +36,7 @@ impl Row {
 
     /// A quantity that should be at most `wanted`.
     #[must_use]
-    pub fn at_most(figure: &str, value: f64, wanted: f64, unit: &str, how: &str) -> Self {
+    pub(crate) fn at_most(figure: &str, value: f64, wanted: f64, unit: &str, how: &str) -> Self {
         let detail = if how.is_empty() {
             String::new()
         } else {
@@ -54,7 +54,7 @@ impl Row {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn print(&self) -> std::io::Result<()> {
+    pub(crate) fn print(&self) -> std::io::Result<()> {
         let verdict = if self.ok { "ok" } else { "short" };
         let Self {
             figure,
@@ -72,7 +72,7 @@ impl Row {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn head() -> std::io::Result<()> {
+pub(crate) fn head() -> std::io::Result<()> {
     writeln!(
         std::io::stdout(),
         "| figure | measured | wanted | verdict\n|---|---|---|---"

@@ -85,7 +85,6 @@ impl Client {
     }
 
     /// A request to `path` that a test goes on to build.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.token {

@@ -1,5 +1,12 @@
 //! What the tests share: everything here serves `tests/it` and `tests/bench` and ships in no binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests that fails, fails the test"
+)]
+
 pub mod client;
 pub mod clock;
 pub mod parts;

@@ -11,7 +11,8 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use wharf_domain::{access::Role, kernel::Secret};
+use wharf_domain::{access::Role, kernel::Secret, ports::Clock as _};
+use wharf_runtime::clock::SystemClock;
 
 use crate::client::Client;
 
@@ -246,7 +247,7 @@ pub fn memory_kib(pid: u32, figure: &str) -> u64 {
 /// A token that the hubs under test accept.
 #[must_use]
 pub fn token(project: &str, role: Role) -> String {
-    let now = wharf_domain::kernel::Timestamp::now();
+    let now = SystemClock.now();
     wharf_api::auth::mint(
         &Secret::new(JWT_SECRET.as_bytes().to_vec()),
         &wharf_api::auth::Claims {

@@ -1,3 +1,5 @@
+//! What every platform must be, checked on each.
+
 use std::{
     collections::BTreeMap,
     fs,

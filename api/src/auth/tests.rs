@@ -1,3 +1,5 @@
+//! Tokens that are believed, and those that are not.
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ring::{
     rand::SystemRandom,

@@ -1,3 +1,5 @@
+//! Events as callers read and follow them.
+
 use axum::body::Body;
 use futures::StreamExt;
 use serde_json::{Value, json};

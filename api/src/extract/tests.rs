@@ -1,3 +1,5 @@
+//! What requests may not be.
+
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue, header};

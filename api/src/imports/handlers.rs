@@ -11,8 +11,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wharf_domain::{
-    integrations::{IntegrationCommand, Refusal, RequestSync, Trigger, UploadRef},
-    kernel::{IntegrationId, ProjectId, RunId, UploadId, derive},
+    integrations::{
+        IntegrationCommand, IntegrationEvent, Refusal, RequestSync, Trigger, UploadRef,
+    },
+    kernel::{IntegrationId, Position, ProjectId, RunId, StreamId, UploadId, decode_all, derive},
     ports::{DispatchError, SpoolError},
     syncs::SyncType,
 };
@@ -27,7 +29,7 @@ use crate::{
     extract::{IntegrationPath, Query, UploadPath},
     idempotency::{once, turn},
     integrations::existing,
-    problem::{Code, Error},
+    problem::{Code, Error, internal},
     reply::{Envelope, Reply},
     state::App,
 };
@@ -99,6 +101,9 @@ pub(crate) async fn begin(
     let upload_id = UploadId(request.id(&app, by.project(), &format!("integrations/{id}/import")));
     if complete {
         return once(&app, &by, &request, async {
+            if let Some((file, at)) = accepted_before(&app, &by, id, upload_id).await? {
+                return Ok(accepted(id, &file, at));
+            }
             importable(&app, &by, id, Some(upload_id)).await?;
             receive_from_start(&app, &by, id, upload_id, body).await?;
             let file = app.api.spool.finish(upload_id).await?;
@@ -136,10 +141,13 @@ pub(crate) async fn offset(
     State(app): State<App>,
     UploadPath(id, upload_id): UploadPath,
 ) -> Result<Response, Error> {
-    let offset = own(&app, &by, id, upload_id).await?;
+    let (offset, complete) = match accepted_before(&app, &by, id, upload_id).await? {
+        Some((file, _)) => (file.bytes, "?1"),
+        None => (own(&app, &by, id, upload_id).await?, "?0"),
+    };
     let headers = [
         (OFFSET, HeaderValue::from(offset)),
-        (COMPLETE, HeaderValue::from_static("?0")),
+        (COMPLETE, HeaderValue::from_static(complete)),
     ];
     Ok((StatusCode::NO_CONTENT, headers).into_response())
 }
@@ -183,6 +191,9 @@ pub(crate) async fn append(
     let complete = upload
         .complete
         .ok_or_else(|| Error::field("Upload-Complete", "required"))?;
+    if complete && let Some((file, at)) = accepted_before(&app, &by, id, upload_id).await? {
+        return Ok(accepted(id, &file, at).into_response());
+    }
     importable(&app, &by, id, complete.then_some(upload_id)).await?;
     // One piece at a time; a client that reconnects waits until its broken request is over.
     let _turn = turn(&app, by.project(), &format!("upload {upload_id}")).await?;
@@ -288,6 +299,58 @@ fn run_of(upload: UploadId) -> RunId {
     RunId(derive(&[b"import", upload.0.as_bytes()]))
 }
 
+/// The key of the command that starts an upload's run.
+fn key_of(upload: UploadId) -> String {
+    format!("import-{upload}")
+}
+
+/// A whole file whose run is in the log already, and where: the caller did not hear the answer.
+async fn accepted_before(
+    app: &App,
+    by: &Granted<Run>,
+    id: IntegrationId,
+    upload: UploadId,
+) -> Result<Option<(UploadRef, Position)>, Error> {
+    let stream = StreamId::integration(by.project(), id);
+    let Some(commit_id) = by.context(Some(&key_of(upload))).commit_id(&stream) else {
+        return Ok(None);
+    };
+    let Some(commit) = app.api.log.find(commit_id).await? else {
+        return Ok(None);
+    };
+    let requested = decode_all::<IntegrationEvent>(&commit).map_err(internal)?;
+    Ok(requested
+        .into_iter()
+        .find_map(|recorded| match recorded.event {
+            IntegrationEvent::SyncRequested(request) => request.upload,
+            IntegrationEvent::Created(_)
+            | IntegrationEvent::Updated(_)
+            | IntegrationEvent::StatusChanged(_)
+            | IntegrationEvent::SyncScheduled(_)
+            | IntegrationEvent::SyncSettled(_)
+            | IntegrationEvent::Deleted(_) => None,
+        })
+        .map(|file| (file, commit.position)))
+}
+
+/// The answer to a whole file.
+fn accepted(id: IntegrationId, file: &UploadRef, position: Position) -> Reply<ImportStarted> {
+    let run_id = run_of(file.upload_id);
+    let started = ImportStarted {
+        run_id: run_id.0,
+        upload_id: file.upload_id.0,
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+    };
+    Reply::ok("import started", started)
+        .status(StatusCode::ACCEPTED)
+        .at(position)
+        .header(
+            header::LOCATION,
+            format!("/api/v1/integrations/{id}/sync/runs/{run_id}"),
+        )
+}
+
 /// Requests the run that imports a whole file. The run's name follows from the upload's, so a repeat is
 /// the same run.
 async fn start(
@@ -302,21 +365,15 @@ async fn start(
         Some(zone) => Some(zone),
         None => configured_zone(app, by.project(), id).await?,
     };
-    let run_id = run_of(upload_id);
-    let started = ImportStarted {
-        run_id: run_id.0,
-        upload_id: upload_id.0,
-        bytes: file.bytes,
-        sha256: file.sha256.clone(),
-    };
+    let file = UploadRef { time_zone, ..file };
     let command = IntegrationCommand::RequestSync(RequestSync {
-        run_id,
+        run_id: run_of(upload_id),
         sync_type: SyncType::Full,
         trigger: Trigger::Import,
         force: false,
-        upload: Some(UploadRef { time_zone, ..file }),
+        upload: Some(file.clone()),
     });
-    let context = by.context(Some(&format!("import-{upload_id}")));
+    let context = by.context(Some(&key_of(upload_id)));
     let done = app
         .api
         .dispatch
@@ -328,11 +385,5 @@ async fn start(
     }
     let receipt = done?;
     app.shows(receipt.position).await;
-    Ok(Reply::ok("import started", started)
-        .status(StatusCode::ACCEPTED)
-        .at(receipt.position)
-        .header(
-            header::LOCATION,
-            format!("/api/v1/integrations/{id}/sync/runs/{run_id}"),
-        ))
+    Ok(accepted(id, &file, receipt.position))
 }

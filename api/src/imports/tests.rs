@@ -1,12 +1,19 @@
+//! Uploads, in one piece and in many.
+
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::testing::{Answer, Hub};
+use crate::testing::{Answer, Hub, MemoryAnswers};
 
 async fn hub() -> (Hub, String) {
-    let hub = Hub::new().await;
+    connected(Hub::new().await).await
+}
+
+async fn connected(hub: Hub) -> (Hub, String) {
     let body = json!({
         "project_id": "project123",
         "integration_type": "files",
@@ -102,12 +109,29 @@ async fn a_file_goes_up_in_pieces() {
         .await
         .expect(202, "S10000");
     assert_eq!(last.content()["bytes"], 10);
-    assert_eq!(
-        upload(&hub, "HEAD", &piece, &[], Body::empty())
-            .await
-            .status,
-        404
-    );
+    // A client that did not hear the answer asks where it is, or repeats the end.
+    let head = upload(&hub, "HEAD", &piece, &[], Body::empty()).await;
+    assert_eq!(head.headers["upload-offset"], "10");
+    assert_eq!(head.headers["upload-complete"], "?1");
+    let end = [("upload-offset", "7"), ("upload-complete", "?1")];
+    let again = upload(&hub, "PATCH", &piece, &end, Body::from("789"))
+        .await
+        .expect(202, "S10000");
+    assert_eq!(again.content(), last.content());
+}
+
+#[tokio::test]
+async fn a_repeat_whose_first_answer_was_lost_finds_its_run_while_that_is_open_and_after() {
+    let answers = Arc::new(MemoryAnswers::default());
+    let (hub, uri) = connected(Hub::with(|state| state.answers = answers.clone()).await).await;
+    let key = [("idempotency-key", "k")];
+    let first = upload(&hub, "POST", &uri, &key, Body::from("0123456789")).await;
+    let first = first.expect(202, "S10000").content();
+    // As a crash between the log and the answer would leave it.
+    answers.forget();
+    let again = upload(&hub, "POST", &uri, &key, Body::from("0123456789")).await;
+    assert_eq!(again.expect(202, "S10000").content(), first);
+    assert_eq!(hub.log.all().len(), 2, "one integration, one run");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Integrations through the API.
+
 use std::sync::{Arc, atomic::Ordering};
 
 use axum::body::Body;

@@ -1,3 +1,5 @@
+//! The problem table.
+
 use std::collections::BTreeSet;
 
 use axum::response::{IntoResponse, Response};

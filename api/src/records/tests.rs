@@ -1,3 +1,5 @@
+//! Records, page by page.
+
 use serde_json::{json, value::RawValue};
 use wharf_domain::{kernel::Position, syncs::RecordKey};
 use wharf_projections::records;

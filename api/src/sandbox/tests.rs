@@ -1,3 +1,5 @@
+//! The sandbox on the network.
+
 use std::task::Poll;
 
 use axum::body::Body;

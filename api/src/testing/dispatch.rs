@@ -130,11 +130,9 @@ impl Dispatcher {
 }
 
 fn id(stream: &StreamId, context: &Context, fresh: usize) -> CommitId {
-    let key = context
-        .idempotency_key
-        .clone()
-        .unwrap_or_else(|| format!("fresh {fresh}"));
-    CommitId(derive(&[stream.to_string().as_bytes(), key.as_bytes()]))
+    context
+        .commit_id(stream)
+        .unwrap_or_else(|| CommitId(derive(&[b"fresh", &fresh.to_be_bytes()])))
 }
 
 #[async_trait]

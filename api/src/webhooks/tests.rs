@@ -1,3 +1,5 @@
+//! Webhooks through the API.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},

@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use wharf_domain::{
-    kernel::{Decider, Position, Secret, WebhookId},
+    kernel::{Decider, Position, Revision, Secret, StreamId, WebhookId},
     ports::TrustClass,
     webhooks::{Change, Create, Definition, RetryConfig, Webhook, WebhookCommand},
 };
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     auth::{Granted, Manage},
-    extract::{Json, Post, WebhookPath},
+    extract::{IfMatch, Json, Post, WebhookPath},
     idempotency::{once, turn},
-    problem::{Error, url_refused},
+    problem::{Code, Error, url_refused},
     reply::{Envelope, Reply},
     state::App,
     written::{Deleted, Pending, Written},
@@ -119,11 +119,13 @@ pub(crate) async fn create(
 
 /// Change a webhook
 ///
-/// A JSON merge patch (RFC 7396): what is absent stays.
+/// A JSON merge patch (RFC 7396): what is absent stays. With `If-Match` the change is refused unless
+/// the webhook is still at that revision.
 #[utoipa::path(
     patch, path = "/api/v1/webhooks/{webhook_id}", tag = "webhooks",
     operation_id = "update_webhook",
-    params(("webhook_id" = uuid::Uuid, Path)),
+    params(("webhook_id" = uuid::Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "the ETag that was read")),
     request_body(content(
         (UpdateWebhook = "application/json"), (UpdateWebhook = "application/merge-patch+json"))),
     security(("bearer" = [])),
@@ -140,9 +142,10 @@ pub(crate) async fn patch(
     by: Granted<Manage>,
     State(app): State<App>,
     WebhookPath(id): WebhookPath,
+    IfMatch(seen): IfMatch,
     Json(body): Json<UpdateWebhook>,
 ) -> Result<Response, Error> {
-    update(&app, &by, id, body).await
+    update(&app, &by, id, seen, body).await
 }
 
 /// Change a webhook (the contract's PUT)
@@ -150,7 +153,8 @@ pub(crate) async fn patch(
 /// The same as PATCH: every field is optional, what is absent stays.
 #[utoipa::path(
     put, path = "/api/v1/webhooks/{webhook_id}", tag = "webhooks", operation_id = "replace_webhook",
-    params(("webhook_id" = uuid::Uuid, Path)),
+    params(("webhook_id" = uuid::Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "the ETag that was read")),
     request_body = UpdateWebhook, security(("bearer" = [])),
     responses(
         (status = 200, description = "changed", body = Envelope<WebhookOut>,
@@ -165,27 +169,35 @@ pub(crate) async fn put(
     by: Granted<Manage>,
     State(app): State<App>,
     WebhookPath(id): WebhookPath,
+    IfMatch(seen): IfMatch,
     Json(body): Json<UpdateWebhook>,
 ) -> Result<Response, Error> {
-    update(&app, &by, id, body).await
+    update(&app, &by, id, seen, body).await
 }
 
 /// Delete a webhook
 #[utoipa::path(
     delete, path = "/api/v1/webhooks/{webhook_id}", tag = "webhooks",
     operation_id = "delete_webhook",
-    params(("webhook_id" = uuid::Uuid, Path)), security(("bearer" = [])),
+    params(("webhook_id" = uuid::Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "the ETag that was read")),
+    security(("bearer" = [])),
     responses(
         (status = 200, description = "deleted", body = Envelope<Deleted>,
             headers(("X-Wharf-Position" = u64, description = "the write's position in the log"))),
         (status = 404, description = "F42301"),
+        (status = 409, description = "F40009"),
+        (status = 422, description = "F40022"),
     )
 )]
 pub(crate) async fn delete(
     by: Granted<Manage>,
     State(app): State<App>,
     WebhookPath(id): WebhookPath,
+    IfMatch(seen): IfMatch,
 ) -> Result<Reply<Deleted>, Error> {
+    let _turn = turn(&app, by.project(), &turn_of(id)).await?;
+    expect_revision(&app, &by, id, seen).await?;
     let receipt = app
         .api
         .dispatch
@@ -206,20 +218,51 @@ fn check_url(app: &App, url: &str) -> Result<(), Error> {
         .map_err(|error| url_refused(&error))
 }
 
+/// Who changes a webhook waits for its turn. The space keeps the name apart from every
+/// `Idempotency-Key`.
+fn turn_of(id: WebhookId) -> String {
+    format!("webhook {id}")
+}
+
+/// Refuses if the webhook is no longer at the revision that the caller saw. Hold its turn: then only
+/// the hub itself may still come between, to switch it off.
+async fn expect_revision(
+    app: &App,
+    by: &Granted<Manage>,
+    id: WebhookId,
+    seen: Option<Revision>,
+) -> Result<(), Error> {
+    let Some(seen) = seen else { return Ok(()) };
+    let stream = StreamId::webhook(by.project(), id);
+    let head = app.api.log.head(&stream).await?;
+    let now = head
+        .ok_or_else(|| Error::new(Code::WebhookNotFound))?
+        .revision;
+    if now == seen {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Conflict).detail(format!(
+            "the webhook is at revision {}; read it again and repeat the change",
+            now.0
+        )))
+    }
+}
+
 async fn update(
     app: &App,
     by: &Granted<Manage>,
     id: WebhookId,
+    seen: Option<Revision>,
     body: UpdateWebhook,
 ) -> Result<Response, Error> {
     by.own(body.project_id.as_deref())?;
     if let Some(url) = &body.url {
         check_url(app, url)?;
     }
-    // Two requests must not fill the same generation with different secrets. The space keeps the name
-    // apart from every Idempotency-Key.
-    let _turn = turn(app, by.project(), &format!("webhook {id}")).await?;
+    // Two requests must not fill the same generation with different secrets.
+    let _turn = turn(app, by.project(), &turn_of(id)).await?;
     let row = existing(app, by.project(), id).await?;
+    expect_revision(app, by, id, seen).await?;
     let secret = body
         .secret
         .filter(|secret| *secret != masked(&row.secret_hint));

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::{
     credentials::CredentialCommand,
     integrations::IntegrationCommand,
-    kernel::{IntegrationId, Position, ProjectId, StreamId, WebhookId},
+    kernel::{CommitId, IntegrationId, Position, ProjectId, StreamId, WebhookId, derive},
     webhooks::WebhookCommand,
 };
 
@@ -32,6 +32,16 @@ impl Context {
             causation: Some(cause.to_owned()),
             idempotency_key: None,
         }
+    }
+
+    /// The commit that a command to `stream` makes: the same key, the same commit. None without a key;
+    /// then each command makes its own.
+    #[must_use]
+    pub fn commit_id(&self, stream: &StreamId) -> Option<CommitId> {
+        self.idempotency_key.as_ref().map(|key| {
+            let stream = stream.to_string();
+            CommitId(derive(&[b"commit", stream.as_bytes(), key.as_bytes()]))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     ports::ImportSource,
 };
 
-/// An upload that is not finished.
+/// An upload that is not imported yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
     /// Whose.
@@ -48,7 +48,7 @@ pub trait Spool: Send + Sync + 'static {
         integration: IntegrationId,
     ) -> Result<(), SpoolError>;
 
-    /// The state of an unfinished upload.
+    /// The state of an upload that is not imported yet.
     async fn get(&self, id: UploadId) -> Result<Upload, SpoolError>;
 
     /// Adds bytes at `offset`, which must be where the upload is. Answers the new offset.

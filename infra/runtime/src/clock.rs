@@ -15,7 +15,10 @@ pub struct SystemClock;
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all others ask"
+    )]
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)

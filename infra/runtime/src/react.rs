@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use wharf_domain::{
     integrations::IntegrationEvent,
     kernel::{
-        Category, DecodeError, IntegrationId, Position, Recorded, StoredCommit, StreamId, WebhookId,
-        decode_all,
+        Category, DecodeError, IntegrationId, Position, Recorded, StoredCommit, StreamId,
+        WebhookId, decode_all,
     },
     ports::{Clock, ConsumerSpec, Context, Dispatch, DispatchError, EventLog, LogError, StartAt},
     syncs::{self, SyncRunEvent},
@@ -173,9 +173,13 @@ impl Reactor {
         let mut after = Position::START;
         loop {
             let commits = self.log.read_stream(&stream, after, 64).await?;
-            for commit in commits.iter().filter(|commit| commit.position < recorded.position) {
+            for commit in commits
+                .iter()
+                .filter(|commit| commit.position < recorded.position)
+            {
                 for event in decode_all::<IntegrationEvent>(commit)? {
-                    if matches!(&event.event, IntegrationEvent::SyncRequested(r) if r.fence > fence) {
+                    if matches!(&event.event, IntegrationEvent::SyncRequested(r) if r.fence > fence)
+                    {
                         return Ok(false);
                     }
                 }

@@ -80,11 +80,19 @@ impl Spool for FileSpool {
     async fn get(&self, id: UploadId) -> Result<Upload, SpoolError> {
         let dir = self.dir(id);
         let meta = fs::read(dir.join("meta.json")).await.map_err(absent)?;
+        // Cut off by a crash while it was written: the upload was never begun.
         let Meta {
             project,
             integration,
-        } = serde_json::from_slice(&meta).map_err(io::Error::from)?;
-        let offset = fs::metadata(dir.join("file")).await.map_err(absent)?.len();
+        } = serde_json::from_slice(&meta).map_err(|_| SpoolError::NotFound)?;
+        let file = match fs::metadata(dir.join("file")).await {
+            // Whole, but the run that imports it was not asked for: a crash came in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::metadata(dir.join("done")).await.map_err(absent)?
+            }
+            file => file?,
+        };
+        let offset = file.len();
         Ok(Upload {
             project,
             integration,

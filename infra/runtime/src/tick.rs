@@ -86,7 +86,7 @@ impl Ticker {
             return Ok(None);
         }
         let now = self.clock.now();
-        let due = timers::due(&*self.views.db(), now, BATCH).await?;
+        let due = timers::due(&self.views.db(), now, BATCH).await?;
         let keys: HashSet<_> = due.iter().map(|timer| timer.set_by).collect();
         fired.retain(|key| keys.contains(key));
         for timer in due {
@@ -121,6 +121,6 @@ impl Ticker {
                 }
             }
         }
-        Ok(timers::next_due(&*self.views.db()).await?)
+        Ok(timers::next_due(&self.views.db()).await?)
     }
 }

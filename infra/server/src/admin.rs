@@ -221,7 +221,7 @@ async fn exchange(
         match serde_json::from_str(&line)? {
             Line::End { error: None } => return Ok(()),
             Line::End { error: Some(error) } => anyhow::bail!("{error}"),
-            line => on_line(line).await,
+            line @ (Line::Import(_) | Line::Views { .. }) => on_line(line).await,
         }
     }
     anyhow::bail!("the server went away; what was accepted goes on when it is back")

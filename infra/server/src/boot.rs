@@ -1,14 +1,12 @@
 //! Boot: from a configuration to a running hub. The only place that names concrete implementations.
 
-use std::{
-    fs, future::IntoFuture as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{fs, future::IntoFuture as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use axum::{Router, body::Bytes};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use axum::{Router, body::Bytes};
 use wharf_adapters::{
     catalogue,
     sandbox::world::{self, SharedWorld, World},
@@ -133,7 +131,6 @@ impl App {
     }
 
     /// The API, and the sandbox platform if it is switched on.
-    #[must_use]
     pub fn router(&self) -> Router {
         let router = wharf_api::router(self.api.clone());
         if !self.config.sandbox.enabled {
@@ -141,7 +138,10 @@ impl App {
         }
         let world = SharedWorld::new(World::new(world::Options::default()));
         let platform = move |request: &axum::http::Request<Bytes>, now| world.answer(request, now);
-        router.merge(wharf_api::sandbox::router(self.api.clock.clone(), Arc::new(platform)))
+        router.merge(wharf_api::sandbox::router(
+            self.api.clock.clone(),
+            Arc::new(platform),
+        ))
     }
 
     /// Serves `router` until the hub stops or the process is asked to, then drains.

@@ -157,7 +157,7 @@ impl Tour {
             )
             .await?;
         let secret = Secret::new(
-            webhook["secret"]
+            at(&webhook, "/secret")
                 .as_str()
                 .context("the webhook has no secret")?
                 .as_bytes()
@@ -165,7 +165,7 @@ impl Tour {
         );
         self.say(
             "webhook",
-            &format!("created {} for every event type", text(&webhook["id"])),
+            &format!("created {} for every event type", text(at(&webhook, "/id"))),
         )?;
         let integration = self
             .call(
@@ -178,12 +178,12 @@ impl Tour {
                 }),
             )
             .await?;
-        let id = text(&integration["id"]);
+        let id = text(at(&integration, "/id"));
         self.say(
             "connected",
             &format!(
                 "sandbox integration {id}, status {}",
-                text(&integration["status"])
+                text(at(&integration, "/status"))
             ),
         )?;
         let run = self
@@ -193,7 +193,10 @@ impl Tour {
                 &json!({}),
             )
             .await?;
-        self.say("sync", &format!("started run {}", text(&run["run_id"])))?;
+        self.say(
+            "sync",
+            &format!("started run {}", text(at(&run, "/run_id"))),
+        )?;
         let deployed = json!({ "service": "checkout", "version": "1.4.2" });
         self.call(
             "POST",
@@ -215,8 +218,8 @@ impl Tour {
             "synced",
             &format!(
                 "{} records, {}",
-                logs["logs"][0]["records"],
-                text(&logs["logs"][0]["status"])
+                at(&logs, "/logs/0/records"),
+                text(at(&logs, "/logs/0/status"))
             ),
         )?;
         self.events().await?;
@@ -257,10 +260,10 @@ impl Tour {
         } else {
             "SIGNATURE WRONG"
         };
-        let topic = text(&body["type"]);
+        let topic = text(at(&body, "/type"));
         self.say(
             "delivered",
-            &format!("{topic} to the receiver, {verdict}: {}", body["data"]),
+            &format!("{topic} to the receiver, {verdict}: {}", at(&body, "/data")),
         )?;
         Ok(topic)
     }
@@ -271,10 +274,14 @@ impl Tour {
             .await?;
         self.out
             .tell("\nthe log so far, as GET /api/v1/events gives it:")?;
-        for event in page["events"].as_array().context("no events")? {
+        for event in at(&page, "/events").as_array().context("no events")? {
             self.say(
                 "log",
-                &format!("{:>5}  {}", text(&event["id"]), text(&event["type"])),
+                &format!(
+                    "{:>5}  {}",
+                    text(at(event, "/id")),
+                    text(at(event, "/type"))
+                ),
             )?;
         }
         Ok(())
@@ -320,10 +327,12 @@ Ctrl-C stops the demo and removes {dir}"
             .uri(path)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json");
-        let request = match body {
-            Value::Null => request.body(Body::empty()),
-            body => request.body(Body::from(body.to_string())),
-        }?;
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            Body::from(body.to_string())
+        };
+        let request = request.body(body)?;
         let response = self.api.clone().oneshot(request).await?;
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), 16 * 1024 * 1024).await?;
@@ -332,8 +341,16 @@ Ctrl-C stops the demo and removes {dir}"
             status.is_success(),
             "{method} {path} answered {status}: {answer}"
         );
-        Ok(answer["content"].take())
+        Ok(answer
+            .get_mut("content")
+            .map(Value::take)
+            .unwrap_or_default())
     }
+}
+
+/// What lies at a JSON pointer (RFC 6901); null if nothing does.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> String {

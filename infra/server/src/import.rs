@@ -251,7 +251,13 @@ async fn configured_zone(
     integration: IntegrationId,
 ) -> anyhow::Result<Option<String>> {
     let row = integrations::get(&on.api.views.db(), project, integration).await?;
-    let zone = row.and_then(|row| row.live.configuration.get("time_zone")?.as_str().map(str::to_owned));
+    let zone = row.and_then(|row| {
+        row.live
+            .configuration
+            .get("time_zone")?
+            .as_str()
+            .map(str::to_owned)
+    });
     Ok(zone)
 }
 

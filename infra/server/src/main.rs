@@ -14,6 +14,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `EX_USAGE` of sysexits.h: the configuration is wrong.
 const USAGE: u8 = 64;
 
+/// Threads for blocking work: reads of the log, sealing, opening, imports. Each keeps some memory that it
+/// freed; more of them than that are not faster on any disk.
+const BLOCKING_THREADS: usize = 24;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment: BTreeMap<String, String> = std::env::vars().collect();
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
     {
         Ok(runtime) => runtime,

@@ -168,6 +168,37 @@ async fn a_change_upon_an_old_revision_is_f40009_and_leaves_all_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_changed_upon_the_revision_that_its_caller_saw() {
+    let hub = HUB.hub();
+    let client = admin(&hub, "hook-etag");
+    let hook = webhook(&client, "hook-etag", "https://example.com/", json!({})).await;
+    let one = format!("/api/v1/webhooks/{}", text(&hook["id"]));
+    let etag = |answer: &Answer| answer.headers["etag"].to_str().unwrap().to_owned();
+    let change = |method: Method, seen: &str| {
+        let request = client
+            .request(method, &one)
+            .header("content-type", "application/json")
+            .header("if-match", seen)
+            .body(json!({ "name": seen, "secret": format!("a-secret-for-{seen}") }).to_string());
+        Client::send(request)
+    };
+    let first = etag(&client.get(&one).await);
+    let changed = change(Method::PATCH, &first).await;
+    let second = etag(&changed);
+    assert_eq!(changed.ok()["name"], first);
+    for method in [Method::PATCH, Method::PUT, Method::DELETE] {
+        change(method.clone(), &first).await.is(409, "F40009");
+        change(method, "\"never-ours\"").await.is(409, "F40009");
+    }
+    let read = client.get(&one).await;
+    assert_eq!(etag(&read), second);
+    assert_eq!(read.ok()["name"], first, "a refused change was made");
+    assert_eq!(change(Method::PUT, &second).await.ok()["name"], second);
+    assert_eq!(change(Method::DELETE, "*").await.status, 200);
+    change(Method::DELETE, "*").await.is(404, "F42301");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn put_and_patch_change_what_they_name_and_nothing_else() {
     let hub = HUB.hub();
     let client = admin(&hub, "merge");

@@ -215,3 +215,32 @@ fn only_the_server_reads_the_environment_and_the_clock() {
         "configuration and time are passed in, so that tests choose them",
     );
 }
+
+/// What follows a failed attempt or a refused page is decided in the domain; workers ask, and nobody else
+/// tries again.
+#[test]
+fn inv06_only_workers_ask_the_process_managers_what_follows() {
+    let mut offenders = vec![];
+    let mut asked = BTreeSet::new();
+    for source in shipped() {
+        let decides = source.path.starts_with("domain/");
+        let works = source.path.starts_with("infra/runtime/src/work/");
+        for question in ["after_attempt(", "after_refusal("] {
+            if source.text.contains(question) && !decides {
+                asked.insert(question);
+                if !works {
+                    offenders.push(format!("{} calls {question}", source.path));
+                }
+            }
+        }
+        // The names under which libraries offer retries of their own.
+        for helper in ["backoff", "RetryPolicy", "retry::", "retry_notify"] {
+            if source.text.contains(helper) && !decides && !source.path.starts_with("infra/egress/")
+            {
+                offenders.push(format!("{} names {helper}", source.path));
+            }
+        }
+    }
+    assert_eq!(asked.len(), 2, "both are asked somewhere");
+    assert_none(offenders, "decide what follows in the domain");
+}

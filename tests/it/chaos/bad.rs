@@ -19,7 +19,11 @@ async fn refused(hub: &Importer, what: &str, file: Vec<u8>, why: &str) {
     assert_eq!(run["error"]["class"], "malformed", "{what}: {run}");
     let message = run["error"]["message"].as_str().unwrap();
     assert!(message.contains(why), "{what}: {message}");
-    assert!(began.elapsed() < QUICKLY, "{what} took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < QUICKLY,
+        "{what} took {:?}",
+        began.elapsed()
+    );
     hub.is_well(what).await;
 }
 
@@ -32,12 +36,33 @@ async fn what_is_no_export_is_refused_with_the_reason() {
     refused(&hub, "an empty file", vec![], "the file is empty").await;
     refused(&hub, "JSON", b"{\"a\": [1, 2]}".to_vec(), no_root).await;
     refused(&hub, "a picture", vec![0x89; 300_000], no_root).await;
-    refused(&hub, "another XML", b"<?xml version=\"1.0\"?><gpx/>".to_vec(), no_root).await;
-    refused(&hub, "a file that ends before it begins", whole[..20].to_vec(), no_root).await;
+    refused(
+        &hub,
+        "another XML",
+        b"<?xml version=\"1.0\"?><gpx/>".to_vec(),
+        no_root,
+    )
+    .await;
+    refused(
+        &hub,
+        "a file that ends before it begins",
+        whole[..20].to_vec(),
+        no_root,
+    )
+    .await;
     refused(&hub, "an empty archive", zipped([]), no_export).await;
-    let tracks = zipped([("routes/1.gpx", &b"<gpx/>"[..]), ("readme.xml", b"<readme/>")]);
+    let tracks = zipped([
+        ("routes/1.gpx", &b"<gpx/>"[..]),
+        ("readme.xml", b"<readme/>"),
+    ]);
     refused(&hub, "an archive without an export", tracks, no_export).await;
-    refused(&hub, "the begin of an archive", b"PK\x03\x04".to_vec(), no_export).await;
+    refused(
+        &hub,
+        "the begin of an archive",
+        b"PK\x03\x04".to_vec(),
+        no_export,
+    )
+    .await;
     // It is still there for a file that is right.
     let run = hub.import(whole).await;
     assert_eq!(run["status"], "completed", "{run}");
@@ -58,7 +83,10 @@ async fn a_file_that_goes_wrong_is_imported_up_to_there() {
         assert_eq!(run["status"], "partial", "{what}: {run}");
         assert_eq!(run["records"], 1, "{what}: {run}");
         let message = run["error"]["message"].as_str().unwrap();
-        assert!(message.starts_with("the file breaks off: "), "{what}: {message}");
+        assert!(
+            message.starts_with("the file breaks off: "),
+            "{what}: {message}"
+        );
         assert_eq!(hub.keys().await.len(), 1, "{what}");
         hub.is_well(what).await;
     }
@@ -74,9 +102,21 @@ async fn bombs_are_refused_before_they_go_off() {
     refused(&hub, "endless white space", spaces, "larger than 1048576").await;
     let elements = bomb(HEAD, &b"<Record/>".repeat(MIB / 9), 2048);
     assert!(elements.len() < 20 * MIB, "{} bytes", elements.len());
-    refused(&hub, "endless elements", elements.clone(), "more than 200 times its size").await;
+    refused(
+        &hub,
+        "endless elements",
+        elements.clone(),
+        "more than 200 times its size",
+    )
+    .await;
     let nested = zipped([("inner.zip", &elements[..]), ("export.zip", &elements)]);
-    refused(&hub, "bombs in an archive", nested, "no .xml of the archive").await;
+    refused(
+        &hub,
+        "bombs in an archive",
+        nested,
+        "no .xml of the archive",
+    )
+    .await;
     let names: Vec<_> = (0..100_001).map(|n| format!("{n}.gpx")).collect();
     let many = zipped(names.iter().map(|name| (name.as_str(), &b"x"[..])));
     refused(&hub, "too many entries", many, "more than 100000 entries").await;
@@ -89,7 +129,13 @@ async fn depth_and_size_of_what_is_in_a_file_are_bounded() {
     refused(&hub, "deep nesting", deep.into(), "deeper than 16").await;
     let value = "x".repeat(8_000_000);
     let attribute = format!("{HEAD}<Record type=\"{value}\"/>{TAIL}");
-    refused(&hub, "a huge attribute", attribute.into(), "larger than 1048576").await;
+    refused(
+        &hub,
+        "a huge attribute",
+        attribute.into(),
+        "larger than 1048576",
+    )
+    .await;
     let text = format!("{HEAD}{value}{TAIL}");
     refused(&hub, "a huge text", text.into(), "larger than 1048576").await;
     let name = format!("{HEAD}<{value}/>{TAIL}");

@@ -62,7 +62,9 @@ fn of_type<'a>(log: &'a [Value], tag: &str) -> impl Iterator<Item = &'a Value> {
 fn received(receiver: &Receiver) -> BTreeMap<String, u32> {
     let mut times = BTreeMap::new();
     for got in receiver.got() {
-        *times.entry(got.header("webhook-id").to_owned()).or_default() += 1;
+        *times
+            .entry(got.header("webhook-id").to_owned())
+            .or_default() += 1;
     }
     times
 }
@@ -104,7 +106,10 @@ fn messages(log: &[Value], load: &Load, receiver: &Receiver) {
     assert_eq!(posted, accepted.messages, "nobody posted that");
     let times = received(receiver);
     let strangers: Vec<_> = times.keys().filter(|id| !once.contains(*id)).collect();
-    assert!(strangers.is_empty(), "delivered without being accepted: {strangers:?}");
+    assert!(
+        strangers.is_empty(),
+        "delivered without being accepted: {strangers:?}"
+    );
     let copies: u32 = times.values().map(|times| times - 1).sum();
     eprintln!(
         "{} events, {} integrations, {} runs accepted; {} requests repeated; {} messages delivered, \
@@ -150,14 +155,20 @@ async fn runs(client: &Client, log: &[Value], load: &Load) {
     let mut records: BTreeMap<String, u64> = BTreeMap::new();
     for data in of_type(log, "sync_run.page_recorded") {
         let run = text(&data["run_id"]);
-        pages.entry(run.clone()).or_default().push(data["page"].as_u64().unwrap());
+        pages
+            .entry(run.clone())
+            .or_default()
+            .push(data["page"].as_u64().unwrap());
         *records.entry(run).or_default() += data["records"].as_u64().unwrap();
     }
     let mut starts: BTreeMap<String, u32> = BTreeMap::new();
     for data in of_type(log, "sync_run.started") {
         *starts.entry(text(&data["run_id"])).or_default() += 1;
     }
-    assert!(starts.values().all(|starts| *starts == 1), "a run began twice: {starts:?}");
+    assert!(
+        starts.values().all(|starts| *starts == 1),
+        "a run began twice: {starts:?}"
+    );
     for (run, integration) in accepted {
         let path = format!("/api/v1/integrations/{integration}/sync/runs/{run}");
         let shown = client.get(&path).await.ok();
@@ -241,8 +252,12 @@ async fn answers(client: &Client, load: &Load) -> Vec<(String, String)> {
     for id in [sandbox, imports] {
         paths.push(format!("/api/v1/integrations/{id}"));
         paths.push(format!("/api/v1/integrations/{id}/sync/logs?{first}"));
-        paths.push(format!("/api/v1/integrations/{id}/records?{first}&deleted=true"));
-        paths.push(format!("/api/v1/integrations/{id}/records?{first}&deleted=true&model=steps"));
+        paths.push(format!(
+            "/api/v1/integrations/{id}/records?{first}&deleted=true"
+        ));
+        paths.push(format!(
+            "/api/v1/integrations/{id}/records?{first}&deleted=true&model=steps"
+        ));
     }
     for path in paths {
         let answer = client.get(&path).await;

@@ -31,7 +31,10 @@ async fn a_truncated_file_is_kept_up_to_the_cut_and_completed_by_the_whole_one()
             assert!(!before.is_empty() && before.is_subset(&wanted), "{what}");
             if broken {
                 let message = run["error"]["message"].as_str().unwrap();
-                assert!(message.starts_with("the file breaks off: "), "{what}: {message}");
+                assert!(
+                    message.starts_with("the file breaks off: "),
+                    "{what}: {message}"
+                );
             }
             let run = hub.import(file.clone()).await;
             assert_eq!(run["status"], "completed", "{what}: {run}");
@@ -51,7 +54,9 @@ async fn inv08_a_run_cut_off_by_kill_9_goes_on_after_its_last_page() {
     let mut cut = 0;
     for pages in [1, 3, 6] {
         let shown = hub
-            .until(&run, |run| ended(run) || run["pages"].as_u64() >= Some(pages))
+            .until(&run, |run| {
+                ended(run) || run["pages"].as_u64() >= Some(pages)
+            })
             .await;
         cut += u32::from(!ended(&shown));
         hub = hub.killed().await;
@@ -75,7 +80,9 @@ async fn an_upload_cut_off_by_kill_9_goes_on_where_it_was() {
     let (first, _) = xml.split_at(2_000_000);
     let halted = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::copy_from_slice(first))])
         .chain(futures::stream::pending());
-    let request = hub.request("whole").body(reqwest::Body::wrap_stream(halted));
+    let request = hub
+        .request("whole")
+        .body(reqwest::Body::wrap_stream(halted));
     let uploads = hub.wharf.home.data().join("uploads");
     let arrived = async {
         while size(&uploads) < first.len() as u64 {
@@ -89,7 +96,10 @@ async fn an_upload_cut_off_by_kill_9_goes_on_where_it_was() {
     hub = hub.killed().await;
     let again = Client::send(hub.request("whole").body(xml.clone())).await;
     let run = hub.until(&Importer::run_of(again), ended).await;
-    assert_eq!((run["status"].as_str(), &run["records"]), (Some("completed"), &wanted.len().into()));
+    assert_eq!(
+        (run["status"].as_str(), &run["records"]),
+        (Some("completed"), &wanted.len().into())
+    );
 
     // In pieces.
     hub.another().await;
@@ -99,7 +109,11 @@ async fn an_upload_cut_off_by_kill_9_goes_on_where_it_was() {
     assert_eq!(begun.status, 201, "{}", begun.text);
     hub = hub.killed().await;
     let asked = Client::send(hub.client.request(Method::HEAD, &path)).await;
-    let offset: usize = asked.headers["upload-offset"].to_str().unwrap().parse().unwrap();
+    let offset: usize = asked.headers["upload-offset"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert_eq!(offset, first.len(), "what was acknowledged is kept");
     let rest = hub
         .client

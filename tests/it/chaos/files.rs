@@ -54,7 +54,8 @@ pub(super) fn bomb(head: &str, block: &[u8], times: u32) -> Vec<u8> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .large_file(true);
-    zip.start_file("apple_health_export/export.xml", options).expect("a name");
+    zip.start_file("apple_health_export/export.xml", options)
+        .expect("a name");
     zip.write_all(head.as_bytes()).expect("memory takes it");
     for _ in 0..times {
         zip.write_all(block).expect("memory takes it");
@@ -63,7 +64,8 @@ pub(super) fn bomb(head: &str, block: &[u8], times: u32) -> Vec<u8> {
 }
 
 /// The XML head of an export, up to the first element of its content.
-pub(super) const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<HealthData locale=\"en_FR\">\n";
+pub(super) const HEAD: &str =
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<HealthData locale=\"en_FR\">\n";
 /// Its end.
 pub(super) const TAIL: &str = "</HealthData>\n";
 /// One good record.

@@ -63,9 +63,16 @@ async fn inv10_a_long_import_stops_at_once_and_goes_on_later() {
     let settings = BTreeMap::from([("WHARF_SERVER__SHUTDOWN_GRACE_SECONDS", "2")]);
     let hub = Importer::start_with(settings).await;
     let run = hub
-        .upload(stream(HEAD.as_bytes(), GIB / 2, format!("{STEPS}{TAIL}").as_bytes()))
+        .upload(stream(
+            HEAD.as_bytes(),
+            GIB / 2,
+            format!("{STEPS}{TAIL}").as_bytes(),
+        ))
         .await;
-    assert!(!ended(&hub.run(&run).await), "it is too short to be stopped");
+    assert!(
+        !ended(&hub.run(&run).await),
+        "it is too short to be stopped"
+    );
     let Importer { wharf, id, .. } = hub;
     let home = wharf.home.clone();
     let (code, took) = blocking(move || {
@@ -79,5 +86,9 @@ async fn inv10_a_long_import_stops_at_once_and_goes_on_later() {
     let client = wharf.client("p", wharf_domain::access::Role::Admin);
     let hub = Importer { wharf, client, id };
     let run = hub.until(&run, ended).await;
-    assert_eq!((run["status"].as_str(), &run["records"]), (Some("completed"), &1.into()), "{run}");
+    assert_eq!(
+        (run["status"].as_str(), &run["records"]),
+        (Some("completed"), &1.into()),
+        "{run}"
+    );
 }

@@ -59,7 +59,10 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
     };
     let (wharf, ()) = tokio::join!(kills, load.run());
     check::everything(wharf, &receiver, &load, &export).await;
-    eprintln!("{KILLS} kills and all checks took {} s", began.elapsed().as_secs());
+    eprintln!(
+        "{KILLS} kills and all checks took {} s",
+        began.elapsed().as_secs()
+    );
 }
 
 fn killed_while_starting(home: &Home, after: Duration) {

@@ -232,12 +232,7 @@ impl Load {
         let run = text(&started.ok()["run_id"]);
         self.note(|accepted| drop(accepted.runs.insert(run, integration.to_owned())));
         let path = format!("/api/v1/integrations/{integration}");
-        while !self
-            .ask(Method::GET, &path, "", Bytes::new())
-            .await
-            .ok()["open_run_id"]
-            .is_null()
-        {
+        while !self.ask(Method::GET, &path, "", Bytes::new()).await.ok()["open_run_id"].is_null() {
             // The hub is another process: there is nothing to be woken by.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

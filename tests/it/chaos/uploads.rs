@@ -121,10 +121,15 @@ impl Importer {
         }
     }
 
-    /// Uploads a file and waits for the end of its run.
+    /// Uploads a file and waits until its run has ended and the next one may begin.
     pub(super) async fn import(&self, body: impl Into<reqwest::Body>) -> Value {
         let run = self.upload(body).await;
-        self.until(&run, ended).await
+        let shown = self.until(&run, ended).await;
+        let path = format!("/api/v1/integrations/{}", self.id);
+        self.client
+            .until(&path, |integration| integration["open_run_id"].is_null())
+            .await;
+        shown
     }
 
     /// The keys of the integration's records.

@@ -29,7 +29,11 @@ async fn a_file_is_imported_with_and_without_a_server() {
     let home = Home::default();
     let wharf = home.serve();
     let (code, online) = import(&home, &export(), &[]);
-    assert_eq!((code, &online["state"]), (0, &"completed".into()), "{online}");
+    assert_eq!(
+        (code, &online["state"]),
+        (0, &"completed".into()),
+        "{online}"
+    );
     assert!(online["records"].as_u64() > Some(5), "{online}");
     assert_eq!(wharf.stop(), 0);
 
@@ -43,17 +47,38 @@ async fn a_file_is_imported_with_and_without_a_server() {
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     let id = online["integration_id"].as_str().unwrap();
-    let records = client.get(&format!("/api/v1/integrations/{id}/records?size=100")).await.ok();
+    let records = client
+        .get(&format!("/api/v1/integrations/{id}/records?size=100"))
+        .await
+        .ok();
     let records = records["records"].as_array().unwrap().len();
     assert_eq!(Some(records as u64), online["records"].as_u64());
     // For people, too.
     let file = export();
-    let text = ok(&home, &["import", "apple_health", file.to_str().unwrap(), "--project", "p"]);
-    assert!(text.starts_with("completed: ") && text.contains("wharf log replay"), "{text}");
+    let text = ok(
+        &home,
+        &[
+            "import",
+            "apple_health",
+            file.to_str().unwrap(),
+            "--project",
+            "p",
+        ],
+    );
+    assert!(
+        text.starts_with("completed: ") && text.contains("wharf log replay"),
+        "{text}"
+    );
 
     // With two of them somebody has to choose.
     let second = integration(&client, "second").await;
-    let args = ["import", "apple_health", file.to_str().unwrap(), "--project", "p"];
+    let args = [
+        "import",
+        "apple_health",
+        file.to_str().unwrap(),
+        "--project",
+        "p",
+    ];
     let errors = fails(&home, &args);
     assert!(errors.contains("--integration"), "{errors}");
     let (code, chosen) = import(&home, &file, &["--integration", &second]);
@@ -69,14 +94,23 @@ async fn what_cannot_be_imported_is_named() {
         let wharf = server.then(|| home.serve());
         let (code, done) = import(&home, &broken, &[]);
         assert_eq!((code, &done["state"]), (1, &"failed".into()), "{done}");
-        assert!(done["failure"].as_str().unwrap().contains("export.zip"), "{done}");
+        assert!(
+            done["failure"].as_str().unwrap().contains("export.zip"),
+            "{done}"
+        );
         let file = broken.to_str().unwrap();
         let errors = fails(&home, &["import", "fitness_planet", file]);
-        assert!(errors.contains("fitness_planet") && errors.contains("apple_health"), "{errors}");
+        assert!(
+            errors.contains("fitness_planet") && errors.contains("apple_health"),
+            "{errors}"
+        );
         let errors = fails(&home, &["import", "sandbox", file]);
         assert!(errors.contains("no export files"), "{errors}");
         let nobody = "01890000-0000-7000-8000-000000000000";
-        let errors = fails(&home, &["import", "apple_health", file, "--integration", nobody]);
+        let errors = fails(
+            &home,
+            &["import", "apple_health", file, "--integration", nobody],
+        );
         assert!(errors.contains("no such integration"), "{errors}");
         if let Some(wharf) = wharf {
             assert_eq!(wharf.stop(), 0);
@@ -91,5 +125,8 @@ async fn what_cannot_be_imported_is_named() {
     std::fs::write(&cut, &whole[..whole.len() - 30]).unwrap();
     let (code, done) = import(&home, &cut, &[]);
     assert_eq!((code, &done["state"]), (0, &"partial".into()), "{done}");
-    assert!(done["failure"].as_str().unwrap().contains("breaks off"), "{done}");
+    assert!(
+        done["failure"].as_str().unwrap().contains("breaks off"),
+        "{done}"
+    );
 }

@@ -28,13 +28,18 @@ async fn a_token_of_the_command_line_opens_its_project() {
     let token = ok(&home, &["token", "--project", "p", "--role", "member"]);
     let client = Client::new(&wharf.url, Some(token.trim().to_owned()));
     let event = serde_json::json!({});
-    let sent = client.post("/api/v1/webhooks/events/task.created", &event).await;
+    let sent = client
+        .post("/api/v1/webhooks/events/task.created", &event)
+        .await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     // No more than its role.
     let webhook = serde_json::json!({
         "project_id": "p", "name": "w", "url": "https://example.com/", "events": ["*"],
     });
-    client.post("/api/v1/webhooks", &webhook).await.is(403, "F40003");
+    client
+        .post("/api/v1/webhooks", &webhook)
+        .await
+        .is(403, "F40003");
     let errors = fails(&home, &["token", "--role", "king"]);
     assert!(errors.contains("--role"), "{errors}");
 }
@@ -84,7 +89,11 @@ async fn a_wrong_master_key_refuses_to_start_and_names_both() {
     assert_eq!(wharf.stop(), 0);
 
     let key = "5b".repeat(32);
-    let refused = home.command(&["serve"]).env("ENCRYPTION_KEY", &key).output().unwrap();
+    let refused = home
+        .command(&["serve"])
+        .env("ENCRYPTION_KEY", &key)
+        .output()
+        .unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&refused.stderr);
     let ids = errors.split_whitespace().filter(|word| {
@@ -92,9 +101,16 @@ async fn a_wrong_master_key_refuses_to_start_and_names_both() {
         word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
     });
     assert_eq!(ids.count(), 2, "{errors}");
-    assert!(errors.contains("ENCRYPTION_KEY") && !errors.contains(&key), "{errors}");
+    assert!(
+        errors.contains("ENCRYPTION_KEY") && !errors.contains(&key),
+        "{errors}"
+    );
 
-    let short = home.command(&["serve"]).env("ENCRYPTION_KEY", "abc").output().unwrap();
+    let short = home
+        .command(&["serve"])
+        .env("ENCRYPTION_KEY", "abc")
+        .output()
+        .unwrap();
     assert_eq!(short.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&short.stderr);
     assert!(errors.contains("wharf keygen"), "{errors}");
@@ -102,14 +118,24 @@ async fn a_wrong_master_key_refuses_to_start_and_names_both() {
     // A lost key file is not silently replaced by one that opens nothing.
     std::fs::rename(home.data().join("master.key"), home.path().join("backup")).unwrap();
     let errors = fails(&home, &["serve"]);
-    assert!(errors.contains("master.key") && errors.contains("restore"), "{errors}");
-    assert!(!home.data().join("master.key").exists(), "no new key beside an old vault");
+    assert!(
+        errors.contains("master.key") && errors.contains("restore"),
+        "{errors}"
+    );
+    assert!(
+        !home.data().join("master.key").exists(),
+        "no new key beside an old vault"
+    );
     std::fs::rename(home.path().join("backup"), home.data().join("master.key")).unwrap();
 
     // The right one, given by the environment, is as good as the file.
     let key = std::fs::read_to_string(home.data().join("master.key")).unwrap();
     let right = BTreeMap::from([("ENCRYPTION_KEY", key.trim())]);
     let wharf = home.serve_with(&right);
-    let list = wharf.client("p", Role::Admin).get("/api/v1/integrations").await.ok();
+    let list = wharf
+        .client("p", Role::Admin)
+        .get("/api/v1/integrations")
+        .await
+        .ok();
     assert_eq!(list["integrations"][0]["name"], "kept");
 }

@@ -12,7 +12,10 @@ use wharf_tests::process::Home;
 use super::{fails, integration, lines, ok, said};
 
 fn ids(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["id"].as_str().unwrap()).collect()
+    events
+        .iter()
+        .map(|event| event["id"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,9 +24,15 @@ async fn the_log_is_counted_verified_and_replayed_with_and_without_a_server() {
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     let id = integration(&client, "first").await;
-    client.post("/api/v1/webhooks/events/task.created", &json!({ "n": 1 })).await.ok();
+    client
+        .post("/api/v1/webhooks/events/task.created", &json!({ "n": 1 }))
+        .await
+        .ok();
     let other = wharf.client("other", Role::Admin);
-    other.post("/api/v1/webhooks/events/task.updated", &json!({ "n": 2 })).await.ok();
+    other
+        .post("/api/v1/webhooks/events/task.updated", &json!({ "n": 2 }))
+        .await
+        .ok();
 
     let beside = everything(&home, &id);
     assert_eq!(wharf.stop(), 0);
@@ -34,9 +43,17 @@ async fn the_log_is_counted_verified_and_replayed_with_and_without_a_server() {
 #[track_caller]
 fn everything(home: &Home, id: &str) -> Vec<Value> {
     let stats = &said(home, &["log", "stats"])[0];
-    assert_eq!((&stats["commits"], &stats["events"]), (&json!(3), &json!(3)), "{stats}");
+    assert_eq!(
+        (&stats["commits"], &stats["events"]),
+        (&json!(3), &json!(3)),
+        "{stats}"
+    );
     let verified = &said(home, &["log", "verify"])[0];
-    assert_eq!((&verified["commits"], &verified["tail"]), (&json!(3), &json!(3)), "{verified}");
+    assert_eq!(
+        (&verified["commits"], &verified["tail"]),
+        (&json!(3), &json!(3)),
+        "{verified}"
+    );
     assert!(ok(home, &["log", "verify"]).starts_with("the log is whole"));
 
     let all = said(home, &["log", "replay"]);
@@ -46,13 +63,19 @@ fn everything(home: &Home, id: &str) -> Vec<Value> {
     assert_eq!(all[0]["actor"], "user:tester");
     let chosen = |args: &[&str]| {
         let args: Vec<_> = ["log", "replay"].iter().chain(args).copied().collect();
-        ids(&said(home, &args)).iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()
+        ids(&said(home, &args))
+            .iter()
+            .map(|id| (*id).to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(chosen(&["--after", "1"]), ["2.0", "3.0"]);
     assert_eq!(chosen(&["--project", "p"]), ["1.0", "2.0"]);
     assert_eq!(chosen(&["--type", "message.accepted"]), ["2.0", "3.0"]);
     assert_eq!(chosen(&["--type", "integration.*"]), ["1.0"]);
-    assert_eq!(chosen(&["--stream", &format!("p.integration.{id}")]), ["1.0"]);
+    assert_eq!(
+        chosen(&["--stream", &format!("p.integration.{id}")]),
+        ["1.0"]
+    );
     assert!(chosen(&["--project", "nobody"]).is_empty());
     let text = ok(home, &["log", "replay"]);
     assert_eq!(text.lines().count(), 3);
@@ -82,7 +105,13 @@ async fn tail_prints_events_as_they_are_appended() {
         assert_eq!(next(), name);
     }
     let pid = tail.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(tail.wait().unwrap().code(), Some(0));
 }
 
@@ -92,7 +121,10 @@ async fn a_damaged_log_does_not_verify() {
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     for n in 0..3 {
-        client.post("/api/v1/webhooks/events/task.created", &json!({ "n": n })).await.ok();
+        client
+            .post("/api/v1/webhooks/events/task.created", &json!({ "n": n }))
+            .await
+            .ok();
     }
     assert_eq!(wharf.stop(), 0);
     // One flipped bit, as a bad disk would.
@@ -105,7 +137,8 @@ async fn a_damaged_log_does_not_verify() {
         .map(Result::unwrap)
         .collect();
     for trigger in triggers {
-        file.execute_batch(&format!("drop trigger {trigger}")).unwrap();
+        file.execute_batch(&format!("drop trigger {trigger}"))
+            .unwrap();
     }
     let changed = file
         .execute("update commits set headers = replace(headers, 'user:tester', 'user:testes') where position = 2", [])
@@ -114,7 +147,10 @@ async fn a_damaged_log_does_not_verify() {
     drop(file);
     let (code, out, errors) = home.run(&["log", "verify"]);
     assert_eq!(code, 1, "{out}{errors}");
-    assert!(out.contains('2') && out.contains("restore a backup"), "{out}");
+    assert!(
+        out.contains('2') && out.contains("restore a backup"),
+        "{out}"
+    );
     let (code, out, _) = home.run(&["log", "verify", "--json"]);
     assert_eq!(code, 1);
     assert!(lines(&out)[0]["fault"].is_string(), "{out}");

@@ -33,7 +33,10 @@ fn every_command_explains_itself() {
         let args: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         let help = ok(&home, &args);
         let about = help.lines().next().unwrap_or_default();
-        assert!(about.len() > 10 && !about.starts_with("Usage"), "{command:?}: {help}");
+        assert!(
+            about.len() > 10 && !about.starts_with("Usage"),
+            "{command:?}: {help}"
+        );
         assert!(help.contains("Usage: wharf"), "{command:?}: {help}");
     }
     // And the list is whole: what the top level names is in it.
@@ -46,7 +49,12 @@ fn every_command_explains_itself() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| !["help", "config"].contains(name));
     for name in named {
-        assert!(COMMANDS.iter().any(|command| command.first() == Some(&name)), "{name}");
+        assert!(
+            COMMANDS
+                .iter()
+                .any(|command| command.first() == Some(&name)),
+            "{name}"
+        );
     }
     let (code, _, errors) = home.run(&["no-such-command"]);
     assert_eq!(code, 2, "{errors}");
@@ -63,21 +71,34 @@ fn every_code_is_explained() {
         let code = problem["code"].as_str().unwrap();
         let explained = &said(&home, &["explain", code])[0];
         assert_eq!(explained["code"], code);
-        assert!(explained["remedy"].as_str().unwrap().len() > 5, "{explained}");
+        assert!(
+            explained["remedy"].as_str().unwrap().len() > 5,
+            "{explained}"
+        );
         let text = ok(&home, &["explain", &code.to_lowercase()]);
         assert!(text.starts_with(code), "{text}");
     }
     let text = ok(&home, &["explain", "F42305"]);
-    assert!(text.contains("sync failed") && text.contains("What to do: "), "{text}");
+    assert!(
+        text.contains("sync failed") && text.contains("What to do: "),
+        "{text}"
+    );
     let errors = fails(&home, &["explain", "F99999"]);
-    assert!(errors.contains("F99999") && errors.contains("wharf explain"), "{errors}");
+    assert!(
+        errors.contains("F99999") && errors.contains("wharf explain"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn the_api_describes_itself() {
     let document = ok(&Home::default(), &["openapi"]);
     let document: Value = serde_json::from_str(&document).unwrap();
-    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        document["openapi"]
+    );
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/api/v1/integrations",
@@ -94,8 +115,14 @@ fn the_printed_settings_are_a_file_that_loads() {
     let home = Home::default();
     let settings = ok(&home, &["config"]);
     let table: toml::Table = settings.parse().unwrap();
-    assert_eq!(table["server"]["listen"][0].as_str(), Some("127.0.0.1:8093"));
-    assert_eq!(said(&home, &["config"])[0]["defaults"], settings.trim_end_matches('\n').to_owned() + "\n");
+    assert_eq!(
+        table["server"]["listen"][0].as_str(),
+        Some("127.0.0.1:8093")
+    );
+    assert_eq!(
+        said(&home, &["config"])[0]["defaults"],
+        settings.trim_end_matches('\n').to_owned() + "\n"
+    );
     // Each key is explained by the comment above it, or above its neighbour.
     let mut explained = false;
     for line in settings.lines() {
@@ -121,7 +148,10 @@ fn a_wrong_setting_exits_64_and_is_named() {
     let listen = format!("listen = [\"{}\"]", taken.local_addr().unwrap());
     for (text, named) in [
         ("[server]\nlistn = []", "listn"),
-        ("[server]\nshutdown_grace_seconds = \"ten\"", "shutdown_grace_seconds"),
+        (
+            "[server]\nshutdown_grace_seconds = \"ten\"",
+            "shutdown_grace_seconds",
+        ),
         ("[server]\nlisten = []", "server.listen"),
         ("[srver]\n", "srver"),
         ("[auth]\njwt_secret = \"short\"", "auth.jwt_secret"),
@@ -136,7 +166,9 @@ fn a_wrong_setting_exits_64_and_is_named() {
         };
         std::fs::write(&file, &text).unwrap();
         let mut serve = home.command(&["serve", "--config", path]);
-        serve.env_remove("WHARF_SERVER__LISTEN").env_remove("WHARF_AUTH__JWT_SECRET");
+        serve
+            .env_remove("WHARF_SERVER__LISTEN")
+            .env_remove("WHARF_AUTH__JWT_SECRET");
         let output = serve.output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{text}: {errors}");
@@ -145,7 +177,11 @@ fn a_wrong_setting_exits_64_and_is_named() {
     let (code, _, errors) = home.run(&["serve", "--config", "nowhere.toml"]);
     assert_eq!(code, 64, "{errors}");
     assert!(errors.contains("nowhere.toml"), "{errors}");
-    let unknown = home.command(&["serve"]).env("WHARF_VAULT__KEYFILE", "x").output().unwrap();
+    let unknown = home
+        .command(&["serve"])
+        .env("WHARF_VAULT__KEYFILE", "x")
+        .output()
+        .unwrap();
     assert_eq!(unknown.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("keyfile"));
     assert!(!home.data().exists(), "nothing was opened");

@@ -20,7 +20,10 @@ async fn the_views_are_looked_at_and_rebuilt_with_and_without_a_server() {
     let before = client.get("/api/v1/integrations").await.text;
 
     // Online, through the admin socket.
-    assert_eq!(said(&home, &["views", "rebuild"]), [json!({ "rebuilt": true })]);
+    assert_eq!(
+        said(&home, &["views", "rebuild"]),
+        [json!({ "rebuilt": true })]
+    );
     assert_eq!(client.get("/api/v1/integrations").await.text, before);
     integration(&client, "after the rebuild").await;
     let list = client.get("/api/v1/integrations").await.ok();
@@ -33,7 +36,11 @@ async fn the_views_are_looked_at_and_rebuilt_with_and_without_a_server() {
     assert!(ok(&home, &["views", "rebuild"]).contains("built anew"));
     assert_eq!(said(&home, &["views", "status"])[0]["lag"], 0);
     let wharf = home.serve();
-    let again = wharf.client("p", Role::Admin).get("/api/v1/integrations").await.ok();
+    let again = wharf
+        .client("p", Role::Admin)
+        .get("/api/v1/integrations")
+        .await
+        .ok();
     assert_eq!(again, list);
 }
 

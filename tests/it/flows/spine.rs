@@ -30,7 +30,10 @@ async fn import(home: &Home, file: &Path) -> Value {
 
 async fn records(client: &Client, integration: &str, query: &str) -> Vec<Value> {
     let path = format!("/api/v1/integrations/{integration}/records?size=100{query}");
-    client.get(&path).await.ok()["records"].as_array().unwrap().clone()
+    client.get(&path).await.ok()["records"]
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,23 +60,44 @@ async fn an_export_is_imported_queried_announced_and_told() {
     assert_eq!(steps["end_at"], "2026-01-05T06:09:30Z");
     assert_eq!(steps["source"]["app"], "Kim’s iPhone");
     assert_eq!(steps["source"]["manufacturer"], "Apple Inc.");
-    assert!(!steps.to_string().contains("0x282a45810"), "a memory address is no source");
+    assert!(
+        !steps.to_string().contains("0x282a45810"),
+        "a memory address is no source"
+    );
     let near = |value: &Value, wanted: f64| {
         let got = value.as_f64().unwrap();
         assert!((got - wanted).abs() < 1e-6, "{got} is not {wanted}");
     };
-    near(&records(&client, id, "&model=body_weight").await[0]["data"]["kg"], 157.4 * 0.453_592_37);
-    near(&records(&client, id, "&model=distance").await[0]["data"]["meters"], 1.5 * 1609.344);
-    near(&records(&client, id, "&model=energy").await[0]["data"]["active_kcal"], 100.0);
-    near(&records(&client, id, "&model=body_fat").await[0]["data"]["fraction"], 0.213);
-    near(&records(&client, id, "&model=heart_rate").await[0]["data"]["bpm"], 71.0);
+    near(
+        &records(&client, id, "&model=body_weight").await[0]["data"]["kg"],
+        157.4 * 0.453_592_37,
+    );
+    near(
+        &records(&client, id, "&model=distance").await[0]["data"]["meters"],
+        1.5 * 1609.344,
+    );
+    near(
+        &records(&client, id, "&model=energy").await[0]["data"]["active_kcal"],
+        100.0,
+    );
+    near(
+        &records(&client, id, "&model=body_fat").await[0]["data"]["fraction"],
+        0.213,
+    );
+    near(
+        &records(&client, id, "&model=heart_rate").await[0]["data"]["bpm"],
+        71.0,
+    );
     let sleep = &records(&client, id, "&model=sleep_stage").await[0];
     assert_eq!(sleep["start_at"], "2026-01-04T22:02:00Z");
     assert_eq!(sleep["time_zone"], "Europe/Paris");
     assert_eq!(sleep["civil_date"], "2026-01-04", "23:02 to 23:40 in Paris");
     let workout = &records(&client, id, "&model=workout").await[0];
     near(&workout["data"]["distance_m"], 5230.0);
-    assert_eq!(records(&client, id, "&model=activity_summary").await[0]["time_quality"], "date_only");
+    assert_eq!(
+        records(&client, id, "&model=activity_summary").await[0]["time_quality"],
+        "date_only"
+    );
 
     // One signed message, verified by a library that is not ours.
     let got = receiver.wait(1).await;
@@ -82,18 +106,29 @@ async fn an_export_is_imported_queried_announced_and_told() {
     assert_eq!(message["data"]["integration_id"], id);
     assert_eq!(message["data"]["records"], done["records"]);
     verify(webhook["secret"].as_str().unwrap(), &got[0], true);
-    verify("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &got[0], false);
+    verify(
+        "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        &got[0],
+        false,
+    );
 
     // The log tells every step, in order.
     let webhook_id = webhook["id"].as_str().unwrap();
     client
-        .until(&format!("/api/v1/webhooks/{webhook_id}/logs"), |logs| logs["total"] == 1)
+        .until(&format!("/api/v1/webhooks/{webhook_id}/logs"), |logs| {
+            logs["total"] == 1
+        })
         .await;
     let (code, out, _) = home.run(&["log", "replay", "--project", "p", "--json"]);
     assert_eq!(code, 0);
     let told: Vec<String> = out
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["type"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     let mut steps = told.iter();
     for step in [
@@ -106,12 +141,15 @@ async fn an_export_is_imported_queried_announced_and_told() {
         "message.accepted",
         "delivery.attempt_succeeded",
     ] {
-        assert!(steps.any(|told| told == step), "{step} is missing or late in {told:?}");
+        assert!(
+            steps.any(|told| told == step),
+            "{step} is missing or late in {told:?}"
+        );
     }
     assert!(told.contains(&"integration.sync_settled".to_owned()));
 }
 
-/// Asks the `standardwebhooks` package of PyPI.
+/// Asks the `standardwebhooks` package of `PyPI`.
 #[track_caller]
 fn verify(secret: &str, got: &Got, expected: bool) {
     let python = peers::program("python").unwrap();
@@ -140,7 +178,11 @@ except WebhookVerificationError:
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), given.to_string().as_bytes()).unwrap();
+    std::io::Write::write_all(
+        &mut child.stdin.take().unwrap(),
+        given.to_string().as_bytes(),
+    )
+    .unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said.trim(), if expected { "verified" } else { "refused" });
@@ -160,7 +202,9 @@ async fn answers(client: &Client) -> Vec<(String, String)> {
         paths.push(format!("/api/v1/integrations/{id}/sync/logs"));
         paths.push(format!("/api/v1/integrations/{id}/events"));
         paths.push(format!("/api/v1/integrations/{id}/records?size=100"));
-        paths.push(format!("/api/v1/integrations/{id}/records?size=100&deleted=true"));
+        paths.push(format!(
+            "/api/v1/integrations/{id}/records?size=100&deleted=true"
+        ));
     }
     let webhooks = client.get(&paths[1]).await.ok();
     for webhook in webhooks["webhooks"].as_array().unwrap() {
@@ -180,23 +224,35 @@ async fn answers(client: &Client) -> Vec<(String, String)> {
 /// Fills a hub with a bit of everything and waits until it is at rest.
 async fn fill(home: &Home, client: &Client, receiver: &Receiver) {
     client
-        .post("/api/v1/webhooks", &json!({
-            "project_id": "p", "name": "all", "url": receiver.url, "events": ["*"],
-            "retry_config": { "max_retries": 3, "retry_delay": 1 },
-        }))
+        .post(
+            "/api/v1/webhooks",
+            &json!({
+                "project_id": "p", "name": "all", "url": receiver.url, "events": ["*"],
+                "retry_config": { "max_retries": 3, "retry_delay": 1 },
+            }),
+        )
         .await
         .ok();
     receiver.reply([(axum::http::StatusCode::BAD_GATEWAY, vec![])]);
-    client.post("/api/v1/webhooks/events/task.created", &json!({ "id": 1 })).await.ok();
+    client
+        .post("/api/v1/webhooks/events/task.created", &json!({ "id": 1 }))
+        .await
+        .ok();
     let sandbox = client
-        .post("/api/v1/integrations", &json!({
-            "project_id": "p", "integration_type": "sandbox", "name": "s", "configuration": {},
-            "auth_config": { "auth_type": "bearer", "access_token": "sandbox_spine" },
-        }))
+        .post(
+            "/api/v1/integrations",
+            &json!({
+                "project_id": "p", "integration_type": "sandbox", "name": "s", "configuration": {},
+                "auth_config": { "auth_type": "bearer", "access_token": "sandbox_spine" },
+            }),
+        )
         .await
         .ok();
     let id = sandbox["id"].as_str().unwrap();
-    client.post(&format!("/api/v1/integrations/{id}/sync"), &json!({})).await.ok();
+    client
+        .post(&format!("/api/v1/integrations/{id}/sync"), &json!({}))
+        .await
+        .ok();
     import(home, &export()).await;
     // Two syncs and one event, one of them answered 502 first.
     receiver.wait(4).await;
@@ -207,7 +263,11 @@ async fn fill(home: &Home, client: &Client, receiver: &Receiver) {
         })
         .await;
     let settled = |list: &Value| {
-        list["integrations"].as_array().unwrap().iter().all(|i| i["last_sync_at"].is_string())
+        list["integrations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|i| i["last_sync_at"].is_string())
     };
     client.until("/api/v1/integrations", settled).await;
 }
@@ -237,7 +297,11 @@ async fn inv01_views_deleted_and_replayed_give_the_same_bytes() {
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     client.until("/api/v1/health/ready", Value::is_object).await;
-    assert_eq!(answers(&client).await, before, "after the views were deleted");
+    assert_eq!(
+        answers(&client).await,
+        before,
+        "after the views were deleted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,14 +321,20 @@ async fn inv04_no_planted_secret_is_found_outside_the_vaults_ciphertext() {
         .await
         .ok();
     let sandbox = client
-        .post("/api/v1/integrations", &json!({
-            "project_id": "p", "integration_type": "sandbox", "name": "s", "configuration": {},
-            "auth_config": { "auth_type": "bearer", "access_token": TOKEN },
-        }))
+        .post(
+            "/api/v1/integrations",
+            &json!({
+                "project_id": "p", "integration_type": "sandbox", "name": "s", "configuration": {},
+                "auth_config": { "auth_type": "bearer", "access_token": TOKEN },
+            }),
+        )
         .await
         .ok();
     let id = sandbox["id"].as_str().unwrap();
-    client.post(&format!("/api/v1/integrations/{id}/sync"), &json!({})).await.ok();
+    client
+        .post(&format!("/api/v1/integrations/{id}/sync"), &json!({}))
+        .await
+        .ok();
     let got = receiver.wait(1).await;
     assert_eq!(got[0].header("authorization"), HEADER, "it is sent");
     let metrics = client.get("/metrics").await.text;
@@ -272,13 +342,22 @@ async fn inv04_no_planted_secret_is_found_outside_the_vaults_ciphertext() {
     shown.push(("/metrics".to_owned(), metrics));
     assert_eq!(wharf.stop(), 0);
 
-    for secret in [TOKEN, HEADER, SECRET, "planted-header", "planted-credential", "planted-signing"] {
+    for secret in [
+        TOKEN,
+        HEADER,
+        SECRET,
+        "planted-header",
+        "planted-credential",
+        "planted-signing",
+    ] {
         for (path, text) in &shown {
             assert!(!text.contains(secret), "{path} shows {secret}");
         }
         for file in files(&home.data()) {
             let bytes = std::fs::read(&file).unwrap();
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
             assert!(!found, "{} holds {secret}", file.display());
         }
     }

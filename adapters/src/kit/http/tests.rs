@@ -1,3 +1,5 @@
+//! Answers of platforms, sorted into what the engine does about them.
+
 use bytes::Bytes;
 use serde::Deserialize;
 

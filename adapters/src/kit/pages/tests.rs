@@ -1,3 +1,5 @@
+//! Where pages are cut.
+
 use std::borrow::Cow;
 
 use serde_json::{json, value::RawValue};

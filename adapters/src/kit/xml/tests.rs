@@ -1,3 +1,5 @@
+//! What is left out of XML before it is parsed.
+
 use super::*;
 
 /// Gives its bytes a few at a time, so that every character is cut somewhere.

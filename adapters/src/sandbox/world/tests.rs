@@ -1,3 +1,5 @@
+//! The sandbox platform, request by request.
+
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 

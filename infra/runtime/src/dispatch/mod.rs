@@ -13,7 +13,9 @@ use serde::Serialize;
 use wharf_domain::{
     credentials::{self, Credential, CredentialCommand},
     integrations::{self, Integration, IntegrationCommand},
-    kernel::{Decider, IntegrationId, Loaded, Position, ProjectId, StreamId, Timestamp, WebhookId, derive},
+    kernel::{
+        CommitId, IntegrationId, Loaded, Position, ProjectId, StreamId, Timestamp, WebhookId,
+    },
     ports::{Clock, Context, Dispatch, DispatchError, EventLog, Ids, Receipt, Scope, Vault},
     webhooks::{
         self, Accepted, MAX_MESSAGE_BYTES, MessageEvent, NewMessage, Webhook, WebhookCommand,
@@ -63,7 +65,8 @@ impl Dispatcher {
         id: IntegrationId,
         position: Position,
     ) -> Result<Arc<Loaded<Integration>>, DispatchError<integrations::Refusal>> {
-        self.integrations.load_at(&StreamId::integration(project, id), position)
+        self.integrations
+            .load_at(&StreamId::integration(project, id), position)
             .await
     }
 
@@ -77,7 +80,8 @@ impl Dispatcher {
         id: IntegrationId,
         position: Position,
     ) -> Result<Arc<Loaded<Credential>>, DispatchError<credentials::Refusal>> {
-        self.credentials.load_at(&StreamId::credential(project, id), position)
+        self.credentials
+            .load_at(&StreamId::credential(project, id), position)
             .await
     }
 
@@ -91,7 +95,9 @@ impl Dispatcher {
         id: WebhookId,
         position: Position,
     ) -> Result<Arc<Loaded<Webhook>>, DispatchError<webhooks::Refusal>> {
-        self.webhooks.load_at(&StreamId::webhook(project, id), position).await
+        self.webhooks
+            .load_at(&StreamId::webhook(project, id), position)
+            .await
     }
 }
 
@@ -169,11 +175,8 @@ impl Dispatch for Dispatcher {
             }));
         }
         let stream = StreamId::messages(project);
-        let id = match &context.idempotency_key {
-            Some(key) => derive(&[b"commit", stream.to_string().as_bytes(), key.as_bytes()]),
-            None => self.ids.uuid(),
-        };
-        match self.journal.append(&stream, id, &events, &context).await {
+        let id = commit_id(&stream, &context, &*self.ids);
+        match self.journal.append(&stream, id.0, &events, &context).await {
             Ok(committed) => Ok(Receipt {
                 position: committed.position,
                 duplicate: committed.duplicate,
@@ -195,15 +198,9 @@ struct Body<'a> {
     data: &'a serde_json::Value,
 }
 
-/// The commit id of `context` on `stream`.
-fn commit_id<A: Decider>(stream: &StreamId, context: &Context, ids: &dyn Ids) -> uuid::Uuid {
-    match &context.idempotency_key {
-        Some(key) => derive(&[
-            b"commit",
-            A::CATEGORY.as_str().as_bytes(),
-            stream.to_string().as_bytes(),
-            key.as_bytes(),
-        ]),
-        None => ids.uuid(),
-    }
+/// The id of the commit that a command in `context` makes.
+fn commit_id(stream: &StreamId, context: &Context, ids: &dyn Ids) -> CommitId {
+    context
+        .commit_id(stream)
+        .unwrap_or_else(|| CommitId(ids.uuid()))
 }

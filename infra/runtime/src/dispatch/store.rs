@@ -9,8 +9,8 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use wharf_domain::{
     kernel::{
-        CommitId, Decider, EventSet, Expected, Head, Loaded, NewCommit, Position, Revision,
-        StreamId, decode_all,
+        Decider, EventSet, Expected, Head, Loaded, NewCommit, Position, Revision, StreamId,
+        decode_all,
     },
     ports::{Append, Clock, Context, DispatchError, EventLog, Ids, Receipt},
 };
@@ -100,7 +100,7 @@ impl<A: Decider> Store<A> {
             Some(turn) => turn.acquire().await.ok(),
             None => None,
         };
-        let id = CommitId(commit_id::<A>(&stream, context, &*self.ids));
+        let id = commit_id(&stream, context, &*self.ids);
         let mut loaded = self.load(&stream).await?;
         for _ in 0..MAX_DECISIONS {
             let events = match loaded.state.decide(command) {

@@ -94,8 +94,27 @@ pub(super) struct Lease<'a> {
 }
 
 impl Runner {
-    /// Works on the run that `request` granted until it has ended, unless it has already.
+    /// Works on the run that `request` granted until it has ended, unless it has already; then its file
+    /// goes.
     pub(crate) async fn work(
+        &self,
+        project: &ProjectId,
+        integration: IntegrationId,
+        request: &SyncRequested,
+        recorded: &Recorded<IntegrationEvent>,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
+        self.to_its_end(project, integration, request, recorded, stop)
+            .await?;
+        if let Some(upload) = &request.upload
+            && let Err(error) = self.spool.remove(upload.upload_id).await
+        {
+            tracing::warn!(upload = %upload.upload_id, %error, "an imported file stays in the spool");
+        }
+        Ok(())
+    }
+
+    async fn to_its_end(
         &self,
         project: &ProjectId,
         integration: IntegrationId,
@@ -154,25 +173,15 @@ impl Runner {
             ),
             (Some(connector), Some(upload)) if request.trigger == Trigger::Import => {
                 let resumed = cursor.unwrap_or_default();
-                self.import(
-                    &mut lease,
-                    connector.clone(),
-                    upload, resumed,
-                )
-                .await?
+                self.import(&mut lease, connector.clone(), upload, resumed)
+                    .await?
             }
             (Some(connector), _) => {
                 self.pull(&mut lease, &**connector, &live.configuration, cursor)
                     .await?
             }
         };
-        self.end(&mut lease, end).await?;
-        if let Some(upload) = &request.upload
-            && let Err(error) = self.spool.remove(upload.upload_id).await
-        {
-            tracing::warn!(upload = %upload.upload_id, %error, "an imported file stays in the spool");
-        }
-        Ok(())
+        self.end(&mut lease, end).await
     }
 
     /// What the journal says of the run: its state, and the cursor after its last kept page.

@@ -1,3 +1,5 @@
+//! Nights made of sleep samples.
+
 use serde_json::{Value, json};
 
 use super::*;
