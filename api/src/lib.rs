@@ -19,6 +19,7 @@ mod idempotency;
 mod imports;
 mod integrations;
 mod layers;
+mod linger;
 mod messages;
 mod metrics;
 mod openapi;

@@ -5,8 +5,9 @@ use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    docs, events, health, imports, integrations, layers, messages, metrics, openapi, platforms,
-    records,
+    docs, events, health, imports, integrations, layers,
+    linger::linger,
+    messages, metrics, openapi, platforms, records,
     state::{ApiState, App},
     syncs, webhooks,
 };
@@ -72,6 +73,7 @@ pub fn router(state: ApiState) -> Router {
     let deadline = from_fn_with_state(app.clone(), layers::deadline);
     let shed = from_fn_with_state(app.clone(), layers::shed);
     let observe = from_fn_with_state(app.clone(), layers::observe);
+    let linger = from_fn_with_state(app.clone(), linger);
     let mut short: Router<App> = short().into();
     if with_docs {
         short = short.merge(docs::described()).merge(docs::files());
@@ -83,6 +85,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(observe)
+        .layer(linger)
         .layer(CompressionLayer::new())
         .with_state(app)
 }

@@ -20,7 +20,7 @@ use crate::Error;
 
 /// Rows in one statement, largest first, as far as the limit on values allows. Large, since SQLite keeps
 /// a copy of each page that a statement is the first to touch, and keys are random.
-const SIZES: [usize; 5] = [4096, 1024, 128, 16, 1];
+const SIZES: [usize; 5] = [2048, 512, 64, 8, 1];
 /// Most values in one statement of SQLite.
 const MAX_VALUES: usize = 32_766;
 

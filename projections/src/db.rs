@@ -76,7 +76,7 @@ pub(crate) fn writer_options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_secs(5))
-        .pragma("cache_size", "-32768")
+        .pragma("cache_size", "-16384")
         .pragma("wal_autocheckpoint", "8000")
         .pragma("temp_store", "memory")
         .disable_statement_logging()

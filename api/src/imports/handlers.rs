@@ -132,7 +132,8 @@ pub(crate) async fn begin(
     operation_id = "get_upload_offset",
     params(("integration_id" = Uuid, Path), ("upload_id" = Uuid, Path)), security(("bearer" = [])),
     responses(
-        (status = 204, description = "it goes on at `Upload-Offset`", headers(("Upload-Offset" = u64))),
+        (status = 204, description = "it goes on at `Upload-Offset`, unless `Upload-Complete` is `?1`",
+            headers(("Upload-Offset" = u64), ("Upload-Complete" = String))),
         (status = 404, description = "F42303 F40004"),
     )
 )]

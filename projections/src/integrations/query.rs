@@ -20,6 +20,8 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Row>, u64), Error> {
     let (one, other) = filter.status.and_then(super::StatusFilter::names).unzip();
+    // Rows and count are of one moment.
+    let mut moment = db.readers.begin().await?;
     let rows = sqlx::query(
         "select i.*, c.auth_type, c.auth_generation
          from integration i
@@ -37,7 +39,7 @@ pub async fn list(
     .bind(filter.owner.as_deref())
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&db.readers)
+    .fetch_all(&mut *moment)
     .await?;
     let total = sqlx::query(
         "select count(*) as n from integration
@@ -51,7 +53,7 @@ pub async fn list(
     .bind(one)
     .bind(other)
     .bind(filter.owner.as_deref())
-    .fetch_one(&db.readers)
+    .fetch_one(&mut *moment)
     .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,

@@ -20,6 +20,8 @@ pub async fn runs(
     integration: IntegrationId,
     page: Page,
 ) -> Result<(Vec<Row>, u64), Error> {
+    // Rows and count are of one moment.
+    let mut moment = db.readers.begin().await?;
     let rows = sqlx::query(
         "select * from run where integration = $1 and project = $2
          order by position desc limit $3 offset $4",
@@ -28,13 +30,13 @@ pub async fn runs(
     .bind(project.as_str())
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&db.readers)
+    .fetch_all(&mut *moment)
     .await?;
     let total =
         sqlx::query("select count(*) as n from run where integration = $1 and project = $2")
             .bind(integration.0.as_bytes().as_slice())
             .bind(project.as_str())
-            .fetch_one(&db.readers)
+            .fetch_one(&mut *moment)
             .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,

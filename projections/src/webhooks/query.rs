@@ -20,6 +20,8 @@ pub async fn list(
     is_active: Option<bool>,
     page: Page,
 ) -> Result<(Vec<Row>, u64), Error> {
+    // Rows and count are of one moment.
+    let mut moment = db.readers.begin().await?;
     let rows = sqlx::query(
         "select * from webhook
          where project = $1 and ($2 is null or is_active = $2)
@@ -29,7 +31,7 @@ pub async fn list(
     .bind(is_active.map(i64::from))
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&db.readers)
+    .fetch_all(&mut *moment)
     .await?;
     let total = sqlx::query(
         "select count(*) as n from webhook
@@ -37,7 +39,7 @@ pub async fn list(
     )
     .bind(project.as_str())
     .bind(is_active.map(i64::from))
-    .fetch_one(&db.readers)
+    .fetch_one(&mut *moment)
     .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,
@@ -101,6 +103,8 @@ pub async fn attempts(
 ) -> Result<(Vec<AttemptRow>, u64), Error> {
     let message = filter.message.map(|id| id.0.into_bytes().to_vec());
     let succeeded = filter.succeeded.map(i64::from);
+    // Rows and count are of one moment.
+    let mut moment = db.readers.begin().await?;
     let rows = sqlx::query(
         "select * from attempt
          where owner = (select number from webhook where id = $1 and project = $2)
@@ -113,7 +117,7 @@ pub async fn attempts(
     .bind(succeeded)
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&db.readers)
+    .fetch_all(&mut *moment)
     .await?;
     let total = sqlx::query(
         "select count(*) as n from attempt
@@ -124,7 +128,7 @@ pub async fn attempts(
     .bind(project.as_str())
     .bind(message.as_deref())
     .bind(succeeded)
-    .fetch_one(&db.readers)
+    .fetch_one(&mut *moment)
     .await?;
     Ok((
         rows.iter()

@@ -164,7 +164,8 @@ async fn a_body_beyond_the_limit_is_too_large_announced_or_not() {
     let hub = HUB.hub();
     let client = admin(&hub, "large");
     let large = format!("\"{}\"", "x".repeat(1024 * 1024));
-    let announced = post(&client, EVENT, "application/json", large.clone()).await;
+    // Not an event: a message has a limit of its own.
+    let announced = post(&client, WEBHOOKS, "application/json", large.clone()).await;
     refused(&hub, "announced", &announced, 413, "F40013");
     // Without a length: in chunks.
     let chunks: Vec<_> = large
@@ -173,7 +174,7 @@ async fn a_body_beyond_the_limit_is_too_large_announced_or_not() {
         .map(|c| Ok::<_, std::io::Error>(c.to_vec()))
         .collect();
     let stream = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
-    let chunked = post(&client, EVENT, "application/json", stream).await;
+    let chunked = post(&client, WEBHOOKS, "application/json", stream).await;
     refused(&hub, "chunked", &chunked, 413, "F40013");
     // A length that nobody sends is not believed until it comes.
     let token = wharf_tests::process::token("large", wharf_domain::access::Role::Admin);
@@ -182,7 +183,7 @@ async fn a_body_beyond_the_limit_is_too_large_announced_or_not() {
          content-type: application/json\r\ncontent-length: 9000000000000000000\r\n\r\n{{"
     );
     assert_eq!(raw(&hub, head.as_bytes()).await.0, 413);
-    // A message has a limit of its own, which is about the message and not the request.
+    // And that one.
     let message = format!("\"{}\"", "x".repeat(256 * 1024));
     refused(
         &hub,
@@ -191,6 +192,28 @@ async fn a_body_beyond_the_limit_is_too_large_announced_or_not() {
         413,
         "F40013",
     );
+    is_well(&hub).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_while_still_sending_hears_why() {
+    let hub = HUB.hub();
+    let (client, stranger) = (admin(&hub, "sending"), hub.stranger());
+    let id = sandbox(&client, "sending").await;
+    let import = format!("{INTEGRATIONS}/{id}/import");
+    let large = vec![b'x'; 6 * 1024 * 1024];
+    // Without lingering the connection is reset first, now and then.
+    for _ in 0..10 {
+        for (client, path, content_type, status, code) in [
+            (&stranger, EVENT, "application/json", 401, "F40001"),
+            (&client, "/nothing", "application/json", 404, "F40004"),
+            (&client, WEBHOOKS, "application/json", 413, "F40013"),
+            (&client, &import, "application/octet-stream", 409, "F42305"),
+        ] {
+            let answer = post(client, path, content_type, large.clone()).await;
+            refused(&hub, path, &answer, status, code);
+        }
+    }
     is_well(&hub).await;
 }
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wharf_tests::{
-    client::{Answer, Client},
+    client::{Answer, Client, PATIENCE},
     process::workspace,
 };
 
@@ -105,19 +105,20 @@ async fn a_file_in_one_piece_becomes_records() {
         .await
         .ok();
     assert_eq!(logs["total"], 2);
-    assert_eq!(
-        fs::read_dir(hub.home.data().join("uploads"))
-            .unwrap()
-            .flatten()
-            .filter(|entry| {
-                fs::read_to_string(entry.path().join("meta.json"))
-                    .unwrap_or_default()
-                    .contains("\"whole\"")
-            })
-            .count(),
-        0,
-        "an imported file stays on the disk"
-    );
+    // The file goes when its run has ended.
+    let uploads = hub.home.data().join("uploads");
+    let left = || {
+        let folders = fs::read_dir(&uploads).unwrap().flatten();
+        let meta = folders.map(|folder| fs::read_to_string(folder.path().join("meta.json")));
+        meta.flatten().any(|meta| meta.contains("\"whole\""))
+    };
+    let gone = async {
+        while left() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(PATIENCE, gone).await;
+    assert!(gone.is_ok(), "an imported file stays on the disk");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,13 +102,23 @@ async fn a_file_in_pieces_goes_on_where_it_is_and_nowhere_else() {
     let run = ended(&client, &id, &text(&done["run_id"])).await;
     assert_eq!(run["status"], "completed", "{run}");
     assert_eq!(brought(&client, &id).await, expected("pieces").await);
-    // It is over.
+    // Who did not hear the answer asks where it is, or says the end again.
     let over = Client::send(client.request(Method::HEAD, &piece)).await;
-    assert_eq!(over.status, 404);
-    let headers = [(OFFSET, "1777"), (COMPLETE, "?0")];
-    upload(&client, Method::PATCH, &piece, &headers, "x")
+    assert_eq!(
+        (&over.headers[OFFSET], &over.headers[COMPLETE]),
+        (
+            &export.len().to_string().parse().unwrap(),
+            &"?1".parse().unwrap()
+        )
+    );
+    let headers = [(OFFSET, "1777"), (COMPLETE, "?1")];
+    let again = upload(&client, Method::PATCH, &piece, &headers, third.to_vec()).await;
+    assert_eq!(again.ok(), done);
+    let logs = client
+        .get(&format!("/api/v1/integrations/{id}/sync/logs"))
         .await
-        .is(404, "F40004");
+        .ok();
+    assert_eq!(logs["total"], 1, "it was imported twice");
 }
 
 /// Sends a request that announces `announced` bytes, sends `sent` and hangs up.

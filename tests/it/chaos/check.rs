@@ -10,26 +10,24 @@ use wharf_domain::access::Role;
 use wharf_tests::{
     client::{Client, PATIENCE},
     process::{Home, Wharf},
-    receiver::Receiver,
 };
 
 use super::{
     blocking, files,
     load::{Load, text},
+    shaky::Shaky,
 };
 
 /// Items of an untouched account of the sandbox.
 const SANDBOX_ITEMS: usize = 250;
 
 /// Asserts all that must be true once the kills are over.
-pub(super) async fn everything(wharf: Wharf, receiver: &Receiver, load: &Load, export: &[u8]) {
+pub(super) async fn everything(wharf: Wharf, receiver: &Shaky, load: &Load, export: &[u8]) {
     let home = wharf.home.clone();
     let client = wharf.client("p", Role::Admin);
     // One run that nobody disturbs, and every message on its way.
     load.sync_once("sync-last", "full").await;
-    delivered(&home, receiver).await;
-
-    let log = replay(&home).await;
+    let log = delivered(&home, receiver).await;
     messages(&log, load, receiver);
     names(&client, load).await;
     runs(&client, &log, load).await;
@@ -59,38 +57,40 @@ fn of_type<'a>(log: &'a [Value], tag: &str) -> impl Iterator<Item = &'a Value> {
         .map(|event| &event["data"])
 }
 
-fn received(receiver: &Receiver) -> BTreeMap<String, u32> {
-    let mut times = BTreeMap::new();
-    for got in receiver.got() {
-        *times
-            .entry(got.header("webhook-id").to_owned())
-            .or_default() += 1;
-    }
-    times
+/// The messages of events with this type.
+fn messages_of(log: &[Value], tag: &str) -> BTreeSet<String> {
+    of_type(log, tag)
+        .map(|data| text(&data["message_id"]))
+        .collect()
 }
 
-/// Waits until each message of the log has arrived.
-async fn delivered(home: &Home, receiver: &Receiver) {
-    let log = replay(home).await;
-    let mut missing: BTreeSet<_> = of_type(&log, "message.accepted")
-        .map(|data| text(&data["message_id"]))
-        .collect();
-    let waiting = async {
-        let mut seen = 0;
-        while !missing.is_empty() {
-            let got = receiver.wait(seen + 1).await;
-            for got in &got[seen..] {
-                missing.remove(got.header("webhook-id"));
+/// Waits until each message of the log was heard, and the log knows it.
+async fn delivered(home: &Home, receiver: &Shaky) -> Vec<Value> {
+    let accepted = messages_of(&replay(home).await, "message.accepted");
+    let all = |heard: &BTreeMap<String, u32>| accepted.iter().all(|id| heard.contains_key(id));
+    let heard = receiver.until(all).await;
+    let missing: Vec<_> = {
+        let heard = receiver.heard();
+        accepted
+            .iter()
+            .filter(|id| !heard.contains_key(*id))
+            .collect()
+    };
+    assert!(heard, "never delivered: {missing:?}");
+    let recorded = async {
+        loop {
+            let log = replay(home).await;
+            if accepted.is_subset(&messages_of(&log, "delivery.attempt_succeeded")) {
+                return log;
             }
-            seen = got.len();
         }
     };
-    let waited = tokio::time::timeout(4 * PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "never delivered: {missing:?}");
+    let recorded = tokio::time::timeout(4 * PATIENCE, recorded).await;
+    recorded.expect("each delivery has its outcome in the log")
 }
 
 /// Each accepted event is in the log exactly once, and nothing else is.
-fn messages(log: &[Value], load: &Load, receiver: &Receiver) {
+fn messages(log: &[Value], load: &Load, receiver: &Shaky) {
     let mut once = BTreeSet::new();
     let mut posted = BTreeSet::new();
     for data in of_type(log, "message.accepted") {
@@ -104,7 +104,7 @@ fn messages(log: &[Value], load: &Load, receiver: &Receiver) {
     let lost: Vec<_> = accepted.messages.difference(&posted).collect();
     assert!(lost.is_empty(), "accepted and lost: {lost:?}");
     assert_eq!(posted, accepted.messages, "nobody posted that");
-    let times = received(receiver);
+    let times = receiver.heard();
     let strangers: Vec<_> = times.keys().filter(|id| !once.contains(*id)).collect();
     assert!(
         strangers.is_empty(),

@@ -7,21 +7,23 @@ use std::{
 
 use serde_json::json;
 use wharf_domain::access::Role;
-use wharf_tests::{process::Home, receiver::Receiver};
+use wharf_tests::process::Home;
 
-use super::{Dice, blocking, check, files, load::Load};
+use super::{Dice, blocking, check, files, load::Load, shaky::Shaky};
 
 /// How often.
 const KILLS: u64 = 200;
 /// Every so many kills, the next start is killed as well before it is through.
 const STARTS: u64 = 8;
+/// Every so many kills, the hub lives for a while before: long enough to save its checkpoints.
+const LIVES: u64 = 16;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
     let mut dice = Dice::new();
     let began = Instant::now();
     let home = Home::default();
-    let receiver = Receiver::start().await;
+    let receiver = Shaky::start(Dice(dice.between(0, u64::MAX))).await;
     let export = files::export(2_000_000, 7);
 
     let mut wharf = blocking({
@@ -32,6 +34,7 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
     let client = wharf.client("p", Role::Admin);
     let webhook = json!({
         "project_id": "p", "name": "all", "url": receiver.url, "events": ["*"],
+        "retry_config": { "max_retries": 20, "retry_delay": 1 },
     });
     client.post("/api/v1/webhooks", &webhook).await.ok();
     let load = Load::prepare(&client, export.clone().into()).await;
@@ -39,8 +42,10 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
 
     let kills = async {
         for kill in 1..=KILLS {
+            let most = if kill % LIVES == 0 { 2000 } else { 400 };
+            let lives = Duration::from_millis(dice.between(5, most));
             // This is the experiment itself: the instant is what is random.
-            tokio::time::sleep(Duration::from_millis(dice.between(5, 400))).await;
+            tokio::time::sleep(lives).await;
             blocking(move || wharf.kill()).await;
             load.down();
             if kill % STARTS == 0 {

@@ -1,7 +1,8 @@
 //! Chaos: kill -9 under load, hostile and broken files, a stop at a bad moment. Everything here runs a
 //! real `wharf` process and looks at it from outside, as its users do.
 //!
-//! - `kill`: 200 kills; `load` is what runs meanwhile, `check` is what must be true afterwards.
+//! - `kill`: 200 kills; `load` is what runs meanwhile, `shaky` receives the webhooks, `check` is what
+//!   must be true afterwards.
 //! - `bad`, `cut` and `huge`: files that no import should choke on; `files` makes them, `uploads` sends
 //!   them.
 //! - `stop`: SIGTERM while work is under way.
@@ -13,6 +14,7 @@ mod files;
 mod huge;
 mod kill;
 mod load;
+mod shaky;
 mod stop;
 mod uploads;
 

@@ -19,7 +19,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             readers: 4,
-            cache_bytes: 16 << 20,
+            cache_bytes: 8 << 20,
             wal_bytes: 32 << 20,
             max_bytes: None,
         }

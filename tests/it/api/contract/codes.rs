@@ -11,7 +11,7 @@ use wharf_tests::{
     process::{Home, Wharf},
 };
 
-use super::super::{admin, apple_health, receiving, text, webhook};
+use super::super::{admin, apple_health, bad_input::leaks_nothing, receiving, text, webhook};
 
 const ABSENT: &str = "01890000-0000-7000-8000-000000000000";
 
@@ -153,6 +153,7 @@ async fn inv12_every_code_is_reached_by_a_request_or_its_absence_is_explained() 
     let mut seen = BTreeSet::new();
     for (status, code, answer) in reached(&hub).await {
         answer.is(status, code);
+        leaks_nothing(&hub, &answer.text);
         let problem = wharf_api::problems()
             .iter()
             .find(|problem| problem.code == code);
