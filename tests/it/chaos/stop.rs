@@ -174,6 +174,55 @@ async fn inv10_open_streams_and_stalled_uploads_do_not_hold_the_hub() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn inv07_what_was_in_flight_at_a_kill_9_is_sent_again_and_counted_once() {
+    let home = Home::default();
+    let wharf = serve(&home).await;
+    let client = wharf.client("p", Role::Admin);
+    let receiver = Slow::start().await;
+    let webhook = json!({
+        "project_id": "p", "name": "slow", "url": receiver.url, "events": ["*"],
+    });
+    let webhook = client.post("/api/v1/webhooks", &webhook).await.ok();
+    let webhook = text(&webhook["id"]);
+    for n in 0..3 {
+        let event = json!({ "n": n });
+        client
+            .post("/api/v1/webhooks/events/task.created", &event)
+            .await
+            .ok();
+    }
+    reached(&receiver.came, 3).await;
+    blocking(move || wharf.kill()).await;
+
+    receiver.gate.send_replace(true);
+    let wharf = serve(&home).await;
+    let client = wharf.client("p", Role::Admin);
+    reached(&receiver.came, 6).await;
+    let logs = format!("/api/v1/webhooks/{webhook}/logs");
+    let logs = client.until(&logs, |logs| logs["total"] == 3).await;
+    for attempt in logs["logs"].as_array().unwrap() {
+        assert_eq!(attempt["attempt"], 1, "{attempt}");
+        assert_eq!(attempt["status"], "succeeded", "{attempt}");
+    }
+    stops_soon(wharf).await;
+    // And nothing is left to be sent at the next start.
+    let wharf = serve(&home).await;
+    let client = wharf.client("p", Role::Admin);
+    let event = json!({ "last": true });
+    client
+        .post("/api/v1/webhooks/events/task.created", &event)
+        .await
+        .ok();
+    reached(&receiver.came, 7).await;
+    client
+        .until("/api/v1/webhooks", |list| {
+            list["webhooks"][0]["success_count"] == 4
+        })
+        .await;
+    assert_eq!(*receiver.came.borrow(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_an_attempt_under_way_end() {
     let home = Home::default();
     let wharf = serve(&home).await;
