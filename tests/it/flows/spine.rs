@@ -69,7 +69,7 @@ async fn an_export_is_imported_queried_announced_and_told() {
         assert!((got - wanted).abs() < 1e-6, "{got} is not {wanted}");
     };
     near(
-        &records(&client, id, "&model=body_weight").await[0]["data"]["kg"],
+        &records(&client, id, "&model=body_weight").await[0]["data"]["value"],
         157.4 * 0.453_592_37,
     );
     near(
@@ -81,7 +81,7 @@ async fn an_export_is_imported_queried_announced_and_told() {
         100.0,
     );
     near(
-        &records(&client, id, "&model=body_fat").await[0]["data"]["fraction"],
+        &records(&client, id, "&model=body_fat").await[0]["data"]["value"],
         0.213,
     );
     near(
