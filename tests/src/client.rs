@@ -72,7 +72,9 @@ impl Client {
     #[must_use]
     pub fn new(url: &str, token: Option<String>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // A connection each: one that the hub is about to close is never used again by accident.
         let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
             .no_proxy()
             .timeout(PATIENCE)
             .build()
