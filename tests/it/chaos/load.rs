@@ -208,7 +208,7 @@ impl Load {
     pub(super) async fn sync_once(&self, key: &str, kind: &str) {
         let body = json!({ "sync_type": kind }).to_string().into();
         let path = format!("/api/v1/integrations/{}/sync", self.sandbox);
-        let started = self.ask(Method::POST, &path, key, body).await;
+        let started = self.begin(&path, key, body).await;
         self.follow(&self.sandbox, started).await;
     }
 
@@ -219,10 +219,20 @@ impl Load {
             }
             let path = format!("/api/v1/integrations/{}/import", self.imports);
             let key = format!("import-{n}");
-            let started = self
-                .ask(Method::POST, &path, &key, self.export.clone())
-                .await;
+            let started = self.begin(&path, &key, self.export.clone()).await;
             self.follow(&self.imports, started).await;
+        }
+    }
+
+    /// Asks for a run, again while the one before it still holds the lease: after a restart the views may
+    /// be behind the log for a moment and not show it.
+    async fn begin(&self, path: &str, key: &str, body: Bytes) -> Answer {
+        loop {
+            let answer = self.ask(Method::POST, path, key, body.clone()).await;
+            if answer.status != 409 || answer.body["code"] != "F42305" {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
