@@ -220,6 +220,9 @@ impl Load {
             let path = format!("/api/v1/integrations/{}/import", self.imports);
             let key = format!("import-{n}");
             let started = self.begin(&path, &key, self.export.clone()).await;
+            if started.status == 409 {
+                continue;
+            }
             self.follow(&self.imports, started).await;
         }
     }
@@ -227,13 +230,15 @@ impl Load {
     /// Asks for a run, again while the one before it still holds the lease: after a restart the views may
     /// be behind the log for a moment and not show it.
     async fn begin(&self, path: &str, key: &str, body: Bytes) -> Answer {
-        loop {
-            let answer = self.ask(Method::POST, path, key, body.clone()).await;
-            if answer.status != 409 || answer.body["code"] != "F42305" {
-                return answer;
+        let mut answer = self.ask(Method::POST, path, key, body.clone()).await;
+        for _ in 0..250 {
+            if answer.status != 409 || self.reach(0).await.0.over {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
+            answer = self.ask(Method::POST, path, key, body.clone()).await;
         }
+        answer
     }
 
     /// Notes a run and waits for its end, however often it is cut off.
