@@ -26,7 +26,7 @@ use wharf_runtime::{
 };
 use wharf_vault::{MasterKey, SqliteVault};
 
-use crate::{config::Config, keys};
+use crate::{config::Config, keys, stop::StopSignals};
 
 /// The parts of an opened data folder and the hub that runs on them.
 pub struct App {
@@ -144,11 +144,11 @@ impl App {
         ))
     }
 
-    /// Serves `router` until the hub stops or the process is asked to, then drains.
+    /// Serves `router` until the hub stops or `signals` ask it to, then drains.
     ///
     /// # Errors
     /// A loop failed, or did not stop in time.
-    pub async fn serve(self, router: axum::Router) -> anyhow::Result<()> {
+    pub async fn serve(self, router: Router, mut signals: StopSignals) -> anyhow::Result<()> {
         let Self {
             config,
             hub,
@@ -174,7 +174,7 @@ impl App {
         }
         tokio::select! {
             () = hub.stopped() => {}
-            () = signalled() => tracing::info!("stopping: finishing what is under way"),
+            () = signals.asked() => tracing::info!("stopping: finishing what is under way"),
         }
         hub.shut_down()
             .await
@@ -187,22 +187,6 @@ impl App {
 async fn elapsed(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
-}
-
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn signalled() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }
 
 /// The log, to be read beside whoever writes it.

@@ -21,6 +21,7 @@ use crate::{
     boot::App,
     cli::{DemoArgs, Out, TokenArgs, mint},
     config::Config,
+    stop::StopSignals,
     telemetry,
 };
 
@@ -36,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// A step did not answer as it should.
 pub async fn demo(mut config: Config, args: &DemoArgs, out: Out) -> anyhow::Result<ExitCode> {
+    let signals = StopSignals::listen()?;
     let dir = Folder::new();
     config.data.dir.clone_from(&dir.0);
     config.egress.allow.push("127.0.0.0/8".to_owned());
@@ -78,7 +80,7 @@ pub async fn demo(mut config: Config, args: &DemoArgs, out: Out) -> anyhow::Resu
         }
         result
     };
-    let (served, toured) = tokio::join!(app.serve(router), touring);
+    let (served, toured) = tokio::join!(app.serve(router, signals), touring);
     toured?;
     served?;
     Ok(ExitCode::SUCCESS)

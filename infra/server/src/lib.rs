@@ -9,4 +9,5 @@ pub mod config;
 pub mod demo;
 pub mod import;
 pub mod keys;
+pub mod stop;
 pub mod telemetry;

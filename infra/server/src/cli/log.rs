@@ -11,7 +11,7 @@ use wharf_domain::{
 use wharf_eventlog::SqliteLog;
 
 use super::{LogArgs, LogCommand, print::Out};
-use crate::{boot, config::Config};
+use crate::{boot, config::Config, stop::StopSignals};
 
 /// Commits read at once.
 const PAGE: usize = 1000;
@@ -35,10 +35,11 @@ pub(super) async fn run(
                 Some(after) => after,
                 None => log.tail().await?,
             };
+            let mut signals = StopSignals::listen()?;
             loop {
                 after = replay(&log, after, &args, out).await?;
                 tokio::select! {
-                    () = crate::boot::signalled() => return Ok(ExitCode::SUCCESS),
+                    () = signals.asked() => return Ok(ExitCode::SUCCESS),
                     () = tokio::time::sleep(LOOK) => {}
                 }
             }

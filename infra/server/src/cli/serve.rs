@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::print::Out;
-use crate::{admin, boot::App, config::Config, telemetry};
+use crate::{admin, boot::App, config::Config, stop::StopSignals, telemetry};
 
 pub(super) async fn serve(config: Config, out: Out) -> anyhow::Result<ExitCode> {
+    let signals = StopSignals::listen()?;
     telemetry::start_logs(&config.telemetry)?;
     let app = App::open(config, telemetry::start_metrics()?, true).await?;
     let router = app.router();
@@ -24,6 +25,6 @@ pub(super) async fn serve(config: Config, out: Out) -> anyhow::Result<ExitCode> 
             listening.join(", ")
         )
     })?;
-    app.serve(router).await?;
+    app.serve(router, signals).await?;
     Ok(ExitCode::SUCCESS)
 }
