@@ -1,5 +1,5 @@
-//! Importing a file: a thread reads and cuts pages, the run records them; a short queue between the two
-//! lets reading go on while the log syncs.
+//! Importing a file: a thread reads, cuts and seals pages, the run records them; a short queue between the
+//! two lets reading go on while the log syncs.
 
 use std::sync::Arc;
 
@@ -7,20 +7,25 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use wharf_domain::{
     integrations::UploadRef,
-    ports::{Connector, ImportError, ImportPage, ImportSource, SpoolError},
-    syncs::{Failure, FailureClass},
+    kernel::UploadId,
+    ports::{Connector, ImportError, ImportPage, ImportProgress, ImportSource, SpoolError},
+    syncs::{Failure, FailureClass, PageRecorded, sealed::SealedPageError},
 };
 
-use super::run::{End, Lease, RunError, Runner, failed};
+use super::{
+    run::{End, Lease, RunError, Runner, failed},
+    seal::Sealer,
+};
 
 /// Pages read ahead; then reading waits.
 const READ_AHEAD: usize = 4;
 
 /// What the reading thread says.
 enum Said {
-    Page(ImportPage, wharf_domain::ports::ImportProgress),
-    Ended(wharf_domain::ports::ImportProgress),
+    Pages(Vec<PageRecorded>, ImportProgress),
+    Ended(ImportProgress),
     Failed(ImportError),
+    Unsealed(SealedPageError),
 }
 
 impl Runner {
@@ -53,12 +58,13 @@ impl Runner {
         source.time_zone.clone_from(time_zone);
         let run = lease.request.run_id;
         let (say, mut said) = mpsc::channel(READ_AHEAD);
-        let skip = resumed
-            .get("page")
-            .and_then(Value::as_u64)
-            .map_or(0, |last| last + 1);
-        let mut before = resumed;
-        let reading = tokio::task::spawn_blocking(move || read(&*connector, source, skip, &say));
+        let reading = Reading {
+            upload: *upload,
+            cursor: resumed,
+            sealer: lease.sealer(),
+            say,
+        };
+        let reading = tokio::task::spawn_blocking(move || reading.read(&*connector, source));
         let end = loop {
             let said = tokio::select! {
                 () = lease.stop.cancelled() => return Err(RunError::Stopping),
@@ -66,11 +72,9 @@ impl Runner {
             };
             match said {
                 None => break Err(RunError::Cut),
-                Some(Said::Page(page, progress)) => {
+                Some(Said::Pages(pages, progress)) => {
                     self.progress.set(run, progress);
-                    let cursor = json!({ "upload": upload, "page": page.number });
-                    self.record(lease, page.page, &before, &cursor).await?;
-                    before = cursor;
+                    self.keep(lease, pages).await?;
                 }
                 Some(Said::Ended(progress)) => {
                     let end = End::Completed {
@@ -81,6 +85,7 @@ impl Runner {
                     break Ok(end);
                 }
                 Some(Said::Failed(error)) => break verdict(error),
+                Some(Said::Unsealed(error)) => break Err(error.into()),
             }
         };
         drop(said);
@@ -111,31 +116,53 @@ fn verdict(error: ImportError) -> Result<End, RunError> {
     }
 }
 
-/// Reads the file to its end, or until nobody listens. Blocking.
-fn read(connector: &dyn Connector, source: ImportSource, skip: u64, say: &mpsc::Sender<Said>) {
-    let mut import = match connector.import(source) {
-        Ok(import) => import,
-        Err(error) => {
-            let _ = say.blocking_send(Said::Failed(error));
-            return;
-        }
-    };
-    loop {
-        let said = match import.next_page() {
-            // A long file is read over without sending: ask whether anybody still listens.
-            Ok(Some(page)) if page.number < skip => {
-                if say.is_closed() {
-                    return;
-                }
-                continue;
+/// What the reading thread works with.
+struct Reading {
+    upload: UploadId,
+    /// After the last page that the journal has.
+    cursor: Value,
+    sealer: Sealer,
+    say: mpsc::Sender<Said>,
+}
+
+impl Reading {
+    /// Reads the file to its end, or until nobody listens. Blocking.
+    fn read(mut self, connector: &dyn Connector, source: ImportSource) {
+        let mut import = match connector.import(source) {
+            Ok(import) => import,
+            Err(error) => {
+                let _ = self.say.blocking_send(Said::Failed(error));
+                return;
             }
-            Ok(Some(page)) => Said::Page(page, import.progress()),
-            Ok(None) => Said::Ended(import.progress()),
-            Err(error) => Said::Failed(error),
         };
-        let goes_on = matches!(said, Said::Page(..));
-        if say.blocking_send(said).is_err() || !goes_on {
-            return;
+        let last = self.cursor.get("page").and_then(Value::as_u64);
+        let skip = last.map_or(0, |last| last + 1);
+        loop {
+            let said = match import.next_page() {
+                // A long file is read over without sending: ask whether anybody still listens.
+                Ok(Some(page)) if page.number < skip => {
+                    if self.say.is_closed() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Some(page)) => match self.seal(page) {
+                    Ok(pages) => Said::Pages(pages, import.progress()),
+                    Err(error) => Said::Unsealed(error),
+                },
+                Ok(None) => Said::Ended(import.progress()),
+                Err(error) => Said::Failed(error),
+            };
+            let goes_on = matches!(said, Said::Pages(..));
+            if self.say.blocking_send(said).is_err() || !goes_on {
+                return;
+            }
         }
+    }
+
+    fn seal(&mut self, page: ImportPage) -> Result<Vec<PageRecorded>, SealedPageError> {
+        let after = json!({ "upload": self.upload, "page": page.number });
+        let before = std::mem::replace(&mut self.cursor, after);
+        self.sealer.seal(page.page, &before, &self.cursor)
     }
 }

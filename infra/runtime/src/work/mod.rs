@@ -7,6 +7,7 @@ mod erase;
 mod import;
 mod progress;
 mod run;
+mod seal;
 pub mod sign;
 mod sync;
 

@@ -8,8 +8,8 @@ use wharf_domain::{
     credentials::AUTH_FIELD,
     integrations::{IntegrationEvent, Outcome, SyncRequested, Trigger},
     kernel::{
-        Category, DecodeError, Hash, IntegrationId, Position, ProjectId, Recorded, Secret,
-        StreamId, decode_all, derive,
+        Category, DecodeError, IntegrationId, Position, ProjectId, Recorded, Secret, StreamId,
+        decode_all, derive,
     },
     ports::{
         Clock, Connector, Connectors, Context, DataKey, EventLog, Http, Ids, LogError, Pull, Scope,
@@ -23,7 +23,7 @@ use wharf_domain::{
 };
 use wharf_projections::{Views, records, syncs as views};
 
-use super::progress::Progress;
+use super::{progress::Progress, seal::Sealer};
 use crate::{
     dispatch::Dispatcher,
     journal::{Journal, JournalError, commit_at, rest},
@@ -91,6 +91,18 @@ pub(super) struct Lease<'a> {
     /// The fold of what is in the journal, and of what we add.
     pub(super) state: RunState,
     pub(super) stop: &'a CancellationToken,
+}
+
+impl Lease<'_> {
+    /// What seals the run's next pages.
+    pub(super) fn sealer(&self) -> Sealer {
+        Sealer {
+            run_id: self.request.run_id,
+            fence: self.request.fence,
+            key: self.key.clone(),
+            number: self.state.pages,
+        }
+    }
 }
 
 impl Runner {
@@ -295,63 +307,34 @@ impl Runner {
         })
     }
 
-    /// Records one page and the cursor after it. A page that is too large to be sealed is recorded in
-    /// pieces; only the last of them moves the cursor, so a crash in between repeats the page.
-    pub(super) async fn record(
+    /// Records one page and the cursor after it.
+    async fn record(
         &self,
         lease: &mut Lease<'_>,
         page: Page,
         before: &Value,
         after: &Value,
     ) -> Result<(), RunError> {
-        let mut pieces = vec![page];
-        while let Some(piece) = pieces.pop() {
-            let cursor = if pieces.is_empty() { after } else { before };
-            let (piece, sealed) = self.seal(lease, piece, cursor.clone()).await?;
-            let sealed = match sealed {
-                Err(SealedPageError::TooLarge(bytes)) => {
-                    let (first, second) = piece.halves().ok_or(SealedPageError::TooLarge(bytes))?;
-                    pieces.extend([second, first]);
-                    continue;
-                }
-                sealed => sealed?,
-            };
-            let number = lease.state.pages;
-            let event = PageRecorded {
-                run_id: lease.request.run_id,
-                fence: lease.request.fence,
-                page: number,
-                models: piece.models,
-                records: piece.records,
-                deleted: piece.deleted,
-                cursor_hash: Hash::of(&[cursor.to_string().as_bytes()]).to_string(),
-                sealed,
-            };
-            self.note(
-                lease,
-                &format!("page/{number}"),
-                SyncRunEvent::PageRecorded(event),
-            )
-            .await?;
-        }
-        Ok(())
+        let mut sealer = lease.sealer();
+        let (before, after) = (before.clone(), after.clone());
+        let recorded = tokio::task::spawn_blocking(move || sealer.seal(page, &before, &after))
+            .await
+            .map_err(|_| RunError::Cut)??;
+        self.keep(lease, recorded).await
     }
 
-    /// Compresses and seals off the runtime: a page takes milliseconds.
-    async fn seal(
+    /// Appends sealed pages.
+    pub(super) async fn keep(
         &self,
-        lease: &Lease<'_>,
-        page: Page,
-        cursor: Value,
-    ) -> Result<(Page, Result<String, SealedPageError>), RunError> {
-        let key = lease.key.clone();
-        let context = page_context(lease.request.run_id, lease.request.fence, lease.state.pages);
-        tokio::task::spawn_blocking(move || {
-            let sealed = sealed::seal(&page.lines, &cursor, &*key, &context);
-            (page, sealed)
-        })
-        .await
-        .map_err(|_| RunError::Cut)
+        lease: &mut Lease<'_>,
+        recorded: Vec<PageRecorded>,
+    ) -> Result<(), RunError> {
+        for page in recorded {
+            let what = format!("page/{}", page.page);
+            self.note(lease, &what, SyncRunEvent::PageRecorded(page))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Tombstones for what a full run did not see again.
