@@ -1,15 +1,19 @@
 //! `wharf`: one binary, every command.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    env,
+    num::NonZero,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+    thread,
+};
 
 use clap::Parser as _;
 use wharf_server::{
     cli::{self, Cli},
     config::{Config, ConfigError},
 };
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong.
 const USAGE: u8 = 64;
@@ -18,9 +22,13 @@ const USAGE: u8 = 64;
 /// freed; more of them than that are not faster on any disk.
 const BLOCKING_THREADS: usize = 24;
 
+/// How glibc is told the number of its arenas: by the environment of a process that starts.
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
 fn main() -> ExitCode {
+    one_arena_a_core();
     let cli = Cli::parse();
-    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let environment: BTreeMap<String, String> = env::vars().collect();
     let config = match Config::load(cli.config.as_deref(), &environment) {
         Ok(config) => config,
         Err(error) => return fail(&anyhow::Error::from(error)),
@@ -46,6 +54,29 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// Starts this program anew, in the same process, with one heap arena a core.
+///
+/// By itself glibc makes eight a core, one for nearly each of our threads, and what a thread freed stays in
+/// its arena: the import of a large file then holds twice the memory that it uses. Whoever sets the variable is left
+/// alone, and elsewhere than on glibc nothing happens.
+fn one_arena_a_core() {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) || env::var_os(ARENAS).is_some() {
+        return;
+    }
+    let Ok(program) = env::current_exe() else {
+        return;
+    };
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_else(|| program.clone().into());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    // Comes back only if it failed: then it goes on as it is.
+    let _ = Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .env(ARENAS, cores.to_string())
+        .exec();
 }
 
 #[expect(
