@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -59,7 +60,20 @@ fn export(dir: &Path, bytes: u64) -> anyhow::Result<PathBuf> {
     let mut file = BufWriter::new(File::create(&path)?);
     write_export(&mut file, bytes, 7)?;
     file.flush()?;
+    repair(&path)?;
     Ok(path)
+}
+
+/// Closes the declaration that exports of iOS 16 and later leave open: the peer's XML parser stops there.
+fn repair(path: &Path) -> anyhow::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut head = [0; 1024];
+    file.read_exact_at(&mut head, 0)?;
+    let open = b"#REQUIRED\n]>";
+    let at = head.windows(open.len()).position(|window| window == open);
+    let at = at.context("the export has no open declaration any more: drop this repair")?;
+    file.write_all_at(b"#REQUIRED>]>", at as u64)?;
+    Ok(())
 }
 
 /// Seconds from the command to records that can be queried, and the peak memory of the whole process

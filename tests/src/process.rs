@@ -32,7 +32,7 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         .find(|dir| dir.file_name().is_some_and(|name| name != "deps"))
         .expect("a test lies in a target folder");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "wharf-server", "--bin", "wharf"]);
+    build.args(["build", "--quiet", "--workspace", "--bin", "wharf"]);
     if profile.file_name().is_some_and(|name| name == "release") {
         build.arg("--release");
     }

@@ -173,6 +173,34 @@ async fn a_receiver_that_is_gone_is_not_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_is_switched_off_is_not_retried() {
+    let hub = HUB.hub();
+    let client = admin(&hub, "off");
+    let (receiver, hook) = receiving(&client, "off", retries(5)).await;
+    receiver.reply([(StatusCode::BAD_GATEWAY, vec![])]);
+    send(&client, "task.created", &json!(1)).await;
+    let id = text(&hook["id"]);
+    let logs = attempts(&client, &id, 1).await;
+    let due = instant(&logs[0]["next_attempt_at"]);
+    let path = format!("/api/v1/webhooks/{id}");
+    let off = json!({ "is_active": false });
+    client.json(Method::PATCH, &path, &off).await.ok();
+    assert!(now() < due, "too slow: the retry was due before");
+    // When its time comes the delivery is over, and the log says so.
+    let over = |page: &Value| page["events"].as_array().is_some_and(|all| all.len() == 1);
+    let told = client
+        .until("/api/v1/events?type=delivery.exhausted", over)
+        .await;
+    assert_eq!(told["events"][0]["data"]["attempts"], 1);
+    assert_eq!(receiver.got().len(), 1, "it was called though it was off");
+    // Switched on again it gets what is new, and nothing of what is over.
+    let on = json!({ "is_active": true });
+    client.json(Method::PATCH, &path, &on).await.ok();
+    send(&client, "task.created", &json!(2)).await;
+    assert_eq!(receiver.wait(2).await[1].json()["data"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_asks_for_time_gets_it() {
     let hub = HUB.hub();
     let client = admin(&hub, "patient");

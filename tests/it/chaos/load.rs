@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wharf_tests::client::{Answer, Client};
+use wharf_tests::client::{Answer, Client, PATIENCE};
 
 /// Callers that post events.
 pub(super) const POSTERS: usize = 3;
@@ -220,9 +220,6 @@ impl Load {
             let path = format!("/api/v1/integrations/{}/import", self.imports);
             let key = format!("import-{n}");
             let started = self.begin(&path, &key, self.export.clone()).await;
-            if started.status == 409 {
-                continue;
-            }
             self.follow(&self.imports, started).await;
         }
     }
@@ -230,15 +227,18 @@ impl Load {
     /// Asks for a run, again while the one before it still holds the lease: after a restart the views may
     /// be behind the log for a moment and not show it.
     async fn begin(&self, path: &str, key: &str, body: Bytes) -> Answer {
-        let mut answer = self.ask(Method::POST, path, key, body.clone()).await;
-        for _ in 0..250 {
-            if answer.status != 409 || self.reach(0).await.0.over {
-                break;
+        let started = async {
+            loop {
+                let answer = self.ask(Method::POST, path, key, body.clone()).await;
+                if answer.status != 409 {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            answer = self.ask(Method::POST, path, key, body.clone()).await;
-        }
-        answer
+        };
+        let started = tokio::time::timeout(4 * PATIENCE, started).await;
+        started
+            .unwrap_or_else(|_| panic!("{path}: the run before {key} never gives its lease back"))
     }
 
     /// Notes a run and waits for its end, however often it is cut off.
