@@ -26,9 +26,9 @@ const BLOCKING_THREADS: usize = 24;
 const ARENAS: &str = "MALLOC_ARENA_MAX";
 
 fn main() -> ExitCode {
-    one_arena_a_core();
-    let cli = Cli::parse();
     let environment: BTreeMap<String, String> = env::vars().collect();
+    one_arena_a_core(&environment);
+    let cli = Cli::parse();
     let config = match Config::load(cli.config.as_deref(), &environment) {
         Ok(config) => config,
         Err(error) => return fail(&anyhow::Error::from(error)),
@@ -61,8 +61,8 @@ fn main() -> ExitCode {
 /// By itself glibc makes eight a core, one for nearly each of our threads, and what a thread freed stays in
 /// its arena: the import of a large file then holds twice the memory that it uses. Whoever sets the variable is left
 /// alone, and elsewhere than on glibc nothing happens.
-fn one_arena_a_core() {
-    if !cfg!(all(target_os = "linux", target_env = "gnu")) || env::var_os(ARENAS).is_some() {
+fn one_arena_a_core(environment: &BTreeMap<String, String>) {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) || environment.contains_key(ARENAS) {
         return;
     }
     let Ok(program) = env::current_exe() else {
