@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the programs that tests (or, with `bench`, benchmarks) call, into tests/.peers: a Python
-# environment of its own that touches nothing else of the machine. Again: does nothing, unless the list
-# changed. WHARF_TEST_PEERS names another folder.
+# environment of its own that touches nothing else of the machine, and links to PostgreSQL, which is used
+# where it is installed, else comes from Debian's packages; no server of the machine is started or touched.
+# Again: does nothing, unless the list changed. WHARF_TEST_PEERS names another folder.
 #
 #     sh tests/peers.sh [test|bench]
 set -eu
@@ -25,6 +26,35 @@ fail() {
     exit 69
 }
 
+# The folder of the newest PostgreSQL of this machine that is new enough.
+postgres_bin() {
+    for bin in /usr/lib/postgresql/[0-9]*/bin /opt/homebrew/opt/postgresql@[0-9]*/bin \
+        /usr/local/pgsql/bin "$(dirname -- "$(command -v initdb || echo /nowhere/initdb)")"; do
+        [ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] || continue
+        version=$("$bin/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+        [ "$version" -ge 15 ] && echo "$version $bin"
+    done | sort -n | tail -1 | cut -d' ' -f2-
+}
+
+if [ ! -x "$peers/bin/postgres" ]; then
+    bin=$(postgres_bin)
+    if [ -z "$bin" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "peers: installing postgresql with apt-get"
+        # Only the programs: Debian would make a cluster and start it.
+        mkdir -p /etc/postgresql-common/createcluster.d
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/wharf-tests.conf
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null || true
+        rm -f /etc/postgresql-common/createcluster.d/wharf-tests.conf
+        bin=$(postgres_bin)
+    fi
+    [ -n "$bin" ] || fail \
+        "PostgreSQL 15 or newer is missing; views and vault are tested on a server of the tests' own" \
+        "install it (Debian: apt-get install postgresql; macOS: brew install postgresql@17), then run this again"
+    mkdir -p "$peers/bin"
+    ln -sf "$bin/initdb" "$bin/postgres" "$peers/bin/"
+    echo "peers: PostgreSQL is $bin"
+fi
+
 if cmp -s "$list" "$installed"; then
     echo "peers: $peers is up to date"
     exit 0
@@ -36,12 +66,12 @@ command -v python3 >/dev/null 2>&1 || fail \
 
 if [ ! -x "$peers/bin/pip" ]; then
     echo "peers: making a Python environment in $peers"
-    if ! python3 -m venv --clear "$peers" >/dev/null 2>&1; then
+    if ! python3 -m venv "$peers" >/dev/null 2>&1; then
         # Debian ships venv without pip unless python3-venv is there.
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
             echo "peers: installing python3-venv with apt-get"
             apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
-            python3 -m venv --clear "$peers"
+            python3 -m venv "$peers"
         else
             fail "python3 cannot make environments here" \
                 "install its venv module (Debian: apt-get install python3-venv), then run this again"

@@ -24,7 +24,7 @@ use wharf_tests::{
 use crate::table::Row;
 
 /// Writers that each wait for their answer, each with a decision stream of its own.
-const WRITERS: u64 = 64;
+pub(crate) const WRITERS: u64 = 64;
 /// Commits of one writer in one round.
 const COMMITS: usize = 1_500;
 /// Rounds of each arm; the median counts.
@@ -47,10 +47,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let mut read_rates = Vec::new();
     for _ in 0..ROUNDS {
         let dir = tempfile::tempdir_in(workspace().join("target"))?;
-        raw_rates.push(write(RawWriter::start(dir.path())?).await?);
+        raw_rates.push(write(RawWriter::start(dir.path())?, COMMITS).await?);
         let clock = Arc::new(VirtualClock::new());
         let log = SqliteLog::open(dir.path(), Options::default(), clock)?;
-        log_rates.push(write(log.clone()).await?);
+        log_rates.push(write(log.clone(), COMMITS).await?);
         read_rates.push(read(&log).await?);
     }
     let (raw, log) = (median(raw_rates), median(log_rates));
@@ -72,12 +72,12 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
 }
 
 /// Something that makes commits durable.
-trait Target: Clone + Send + Sync + 'static {
+pub(crate) trait Target: Clone + Send + Sync + 'static {
     /// Where `commit` lies; `None` if it was not taken.
     fn put(&self, commit: Commit) -> impl Future<Output = Option<Position>> + Send;
 }
 
-impl Target for SqliteLog {
+impl<L: EventLog + Clone> Target for L {
     async fn put(&self, commit: Commit) -> Option<Position> {
         match self.append(commit).await {
             Append::Committed(committed) => Some(committed.position),
@@ -86,8 +86,8 @@ impl Target for SqliteLog {
     }
 }
 
-/// Commits a second.
-async fn write(target: impl Target) -> anyhow::Result<f64> {
+/// Commits a second, if each writer makes so many.
+pub(crate) async fn write(target: impl Target, commits: usize) -> anyhow::Result<f64> {
     let begin = Instant::now();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -95,7 +95,7 @@ async fn write(target: impl Target) -> anyhow::Result<f64> {
         writers.spawn(async move {
             let maker = Maker::new(writer)?;
             let mut expected = Expected::NoStream;
-            for _ in 0..COMMITS {
+            for _ in 0..commits {
                 let commit = maker.commit(expected)?;
                 let (revision, hash) = (commit.revision, commit.hash);
                 let position = target.put(commit).await;
@@ -112,7 +112,7 @@ async fn write(target: impl Target) -> anyhow::Result<f64> {
     for written in writers.join_all().await {
         written?;
     }
-    Ok(WRITERS as f64 * COMMITS as f64 / begin.elapsed().as_secs_f64())
+    Ok(WRITERS as f64 * commits as f64 / begin.elapsed().as_secs_f64())
 }
 
 /// Commits a second.
@@ -229,7 +229,7 @@ fn raw_loop(
     Ok(())
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
+pub(crate) fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! `just bench`: measures and prints one table, a row a figure, each row ending in `ok` or `short`. Every
 //! comparison is a ratio within this run. It reports; no test waits on a clock.
 //!
-//! `just bench NAME…` measures only these: append, dispatch, replay, import, idle.
+//! `just bench NAME…` measures only these: append, jetstream, dispatch, replay, import, idle.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@ mod append;
 mod dispatch;
 mod idle;
 mod import;
+mod jetstream;
 mod parts;
 mod replay;
 mod table;
@@ -35,6 +36,7 @@ async fn main() -> anyhow::Result<()> {
     }
     measure! {
         "append" => append::run();
+        "jetstream" => jetstream::run();
         "dispatch" => dispatch::run();
         "replay" => replay::run();
         "import" => import::run();
@@ -42,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         !rows.is_empty(),
-        "nothing was measured: append, dispatch, replay, import, idle"
+        "nothing was measured: append, jetstream, dispatch, replay, import, idle"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Replay: a log of mixed events becomes views from nothing.
+//! Replay: a log of mixed events becomes views from nothing, in a file and on a server.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,7 +9,7 @@ use wharf_domain::{
     },
     kernel::{
         CommitId, EventSet, Expected, Head, IntegrationId, MessageId, Metadata, NewCommit,
-        ProjectId, RunId, StreamId, WebhookId,
+        ProjectId, RunId, Secret, StreamId, WebhookId,
     },
     ports::{Append, Clock as _, EventLog, Ids as _, Scope, Vault},
     syncs::{
@@ -21,9 +21,9 @@ use wharf_domain::{
     },
 };
 use wharf_eventlog::SqliteLog;
-use wharf_projections::Views;
+use wharf_projections::{Projection, Views};
 use wharf_runtime::clock::{SystemClock, SystemIds};
-use wharf_tests::process::workspace;
+use wharf_tests::{postgres::Database, process::workspace};
 
 use crate::table::Row;
 
@@ -41,33 +41,43 @@ const BATCH: usize = 1000;
 pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let dir = tempfile::tempdir_in(workspace().join("target"))?;
     let vault = crate::parts::vault(&dir).await?;
-    let (events, how) = replayed(&dir, "messages", vault.clone(), messages).await?;
-    let (records, pages) = replayed(&dir, "pages", vault, pages).await?;
-    Ok(vec![
-        Row::reaches(
-            "replay of messages and deliveries into the views",
-            events,
-            100_000.0,
-            "events/s",
-            &how,
-        ),
-        Row::reaches(
-            "replay of record pages into the views",
-            records * f64::from(RECORDS),
-            100_000.0,
-            "records/s",
-            &pages,
-        ),
-    ])
+    let messages = filled(&dir, "messages", &vault, messages).await?;
+    let pages = filled(&dir, "pages", &vault, pages).await?;
+    let mut rows = vec![];
+    for (log, what, each, unit) in [
+        (messages, "messages and deliveries", 1, "events/s"),
+        (pages, "record pages", RECORDS, "records/s"),
+    ] {
+        let file = dir.path().join(what);
+        let (_views, in_file) = Views::open(&file, vault.clone()).await?;
+        let database = Database::durable().await;
+        let url = Secret::new(database.url());
+        let views = Views::postgres(&url, vault.clone()).await?;
+        let on_server = views.projection(0).await?;
+        for (projection, place, wanted) in [
+            (in_file, "SQLite", 100_000.0),
+            (on_server, "PostgreSQL", 20_000.0),
+        ] {
+            let (events, how) = replayed(&*log, projection).await?;
+            rows.push(Row::reaches(
+                &format!("replay of {what} into views on {place}"),
+                events * f64::from(each),
+                wanted,
+                unit,
+                &how,
+            ));
+        }
+    }
+    Ok(rows)
 }
 
-/// Fills a log and replays it; answers events a second.
-async fn replayed(
+/// A log with what `fill` appends.
+async fn filled(
     dir: &tempfile::TempDir,
     name: &str,
-    vault: Arc<dyn Vault>,
+    vault: &Arc<dyn Vault>,
     fill: impl AsyncFn(&Filler) -> anyhow::Result<()>,
-) -> anyhow::Result<(f64, String)> {
+) -> anyhow::Result<Arc<dyn EventLog>> {
     let home = dir.path().join(name);
     std::fs::create_dir_all(&home)?;
     let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(
@@ -80,7 +90,11 @@ async fn replayed(
         vault: vault.clone(),
     })
     .await?;
-    let (_views, mut projection) = Views::open(&home.join("views"), vault).await?;
+    Ok(log)
+}
+
+/// Replays a log; answers events a second.
+async fn replayed(log: &dyn EventLog, mut projection: Projection) -> anyhow::Result<(f64, String)> {
     let begin = Instant::now();
     let mut events = 0_u64;
     loop {

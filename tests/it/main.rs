@@ -17,3 +17,7 @@ mod cli;
 mod conformance;
 #[cfg(test)]
 mod flows;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+mod ops;

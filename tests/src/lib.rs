@@ -9,7 +9,11 @@
 
 pub mod client;
 pub mod clock;
+pub mod nats;
 pub mod parts;
 pub mod peers;
+pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod storage;
+pub mod subscription;

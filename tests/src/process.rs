@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use wharf_domain::{access::Role, kernel::Secret, ports::Clock as _};
 use wharf_runtime::clock::SystemClock;
 
-use crate::client::Client;
+use crate::{client::Client, storage::Storage};
 
 /// The token secret of every hub under test.
 pub const JWT_SECRET: &str = "a-secret-for-tests-of-at-least-32-bytes";
@@ -52,27 +52,71 @@ pub fn workspace() -> &'static Path {
         .expect("tests lie in the workspace")
 }
 
-/// A data folder that outlives restarts and goes with the last clone.
+/// A data folder that outlives restarts and goes with the last clone; with the storage that the run of the tests
+/// is about.
 #[derive(Clone, Debug)]
-pub struct Home(Arc<TempDir>);
+pub struct Home {
+    dir: Arc<TempDir>,
+    storage: Arc<Storage>,
+    /// Of the uploads, which nodes that share a log share.
+    uploads: Arc<TempDir>,
+}
 
 impl Default for Home {
     fn default() -> Self {
-        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+        Self::on(Storage::chosen())
     }
 }
 
 impl Home {
+    /// One that keeps everything in files, for tests that look at them.
+    #[must_use]
+    pub fn files() -> Self {
+        Self::on(Storage::default())
+    }
+
+    /// One that keeps everything in `storage`.
+    #[must_use]
+    pub fn on(storage: Storage) -> Self {
+        Self {
+            dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            storage: Arc::new(storage),
+            uploads: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+        }
+    }
+
+    /// A folder for another node on the same storage, with the same master key; the first must have been started
+    /// once.
+    #[must_use]
+    pub fn another_node(&self) -> Self {
+        let other = Self {
+            dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            storage: self.storage.clone(),
+            uploads: self.uploads.clone(),
+        };
+        std::fs::create_dir(other.data()).expect("a data folder");
+        let key = |home: &Self| home.data().join("master.key");
+        // Copies its mode, too.
+        std::fs::copy(key(self), key(&other)).expect("the first node made a key");
+        other
+    }
+
+    /// Where its log and views are.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.dir.path().join("data")
     }
 
     /// The folder around it, for files of the test.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 
     /// A `wharf` command on this data folder.
@@ -87,7 +131,11 @@ impl Home {
             .env("WHARF_SERVER__LISTEN", r#"["127.0.0.1:0"]"#)
             .env("WHARF_AUTH__JWT_SECRET", JWT_SECRET)
             .env("WHARF_EGRESS__ALLOW", r#"["127.0.0.0/8"]"#)
-            .env("WHARF_TELEMETRY__LEVEL", "warn");
+            .env("WHARF_TELEMETRY__LEVEL", "warn")
+            .envs(self.storage.settings());
+        if self.storage.is_jetstream() {
+            command.env("WHARF_IMPORT__DIR", self.uploads.path());
+        }
         command
     }
 

@@ -88,7 +88,9 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply<Health>, Erro
             plugins_installed: counts.plugins_installed,
             durability: match app.api.log.durability() {
                 Durability::Durable => "durable",
+                Durability::Bounded(_) => "bounded",
                 Durability::ProcessCrash => "process-crash only",
+                Durability::Unverified => "unverified",
                 Durability::Volatile => "volatile",
             },
             position: position.0,

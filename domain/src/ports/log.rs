@@ -64,7 +64,7 @@ pub enum LogError {
         what: String,
     },
     /// A durable consumer's state is gone although it was there before; it must not restart from 0.
-    #[error("the checkpoint of consumer {0} is lost; restore log.db's consumers from a backup")]
+    #[error("the checkpoint of consumer {0} is lost; restore the log's consumers from a backup")]
     CheckpointLost(String),
 }
 
@@ -73,8 +73,12 @@ pub enum LogError {
 pub enum Durability {
     /// A power cut.
     Durable,
+    /// A crash of the process; a power cut takes what is younger than this.
+    Bounded(Duration),
     /// A crash of the process, not of the machine.
     ProcessCrash,
+    /// A crash of this process; what its servers survive could not be found out.
+    Unverified,
     /// Nothing: the memory log of tests.
     Volatile,
 }

@@ -69,4 +69,94 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    /// No server answers.
+    #[error(
+        "no NATS server answers at {servers}; check the addresses, the password and the network"
+    )]
+    Unreachable {
+        /// Hosts and ports.
+        servers: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It can lose or double commits.
+    #[error(
+        "the NATS server has version {found}, which does not keep what the event log promises; \
+         use {needed} or newer"
+    )]
+    ServerTooOld {
+        /// Its version.
+        found: String,
+        /// The oldest that is accepted.
+        needed: &'static str,
+    },
+    /// A setting cannot be what it is.
+    #[error("{0}")]
+    Setting(&'static str),
+    /// The stream could not be made or asked about.
+    #[error("the stream {stream} cannot be used; check that JetStream is enabled for the account")]
+    Stream {
+        /// Its name.
+        stream: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The stream is there, but not as the log needs it.
+    #[error(
+        "the stream {stream} is not as the event log needs it: {what}; change it \
+         (`nats stream edit`), or set another prefix"
+    )]
+    StreamDiffers {
+        /// Its name.
+        stream: String,
+        /// What is different.
+        what: String,
+    },
+    /// Messages are missing.
+    #[error(
+        "the stream {stream} is damaged: {messages} messages, but positions {first} to {last}; \
+         restore it from a node's mirror (`wharf log copy`)"
+    )]
+    StreamHoles {
+        /// Its name.
+        stream: String,
+        /// How many there are.
+        messages: u64,
+        /// The first position.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// The stream has less than a mirror of it.
+    #[error(
+        "the stream {stream} ends at {last}, but this node's mirror has it up to {mirrored}: the \
+         servers lost commits; restore the stream from the mirror (`wharf log copy`)"
+    )]
+    StreamLost {
+        /// Its name.
+        stream: String,
+        /// Where it ends.
+        last: u64,
+        /// Where the mirror ends.
+        mirrored: u64,
+    },
+    /// The directory holds a mirror of a stream, which only its node writes.
+    #[error(
+        "{dir} mirrors a JetStream stream and takes no commits of its own; name another directory \
+         (`wharf log copy` makes a log of it)"
+    )]
+    IsMirror {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The mirror is not one of this stream.
+    #[error("{dir} is no mirror of this stream: {what}; move it away, and it is made again")]
+    Mirror {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        what: String,
+    },
 }

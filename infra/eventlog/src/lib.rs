@@ -1,10 +1,12 @@
-//! The event log: [`EventLog`](wharf_domain::ports::EventLog) in memory for tests and on `SQLite`
-//! for everyone who runs one node.
+//! The event log: [`EventLog`](wharf_domain::ports::EventLog) in memory for tests, on `SQLite` for
+//! everyone who runs one node, and on NATS `JetStream` for who runs several.
 //!
 //! Dramatis personae: a [`SqliteLog`] owns one *writer* (a thread, the only one that changes the
 //! file) and a few *readers*; a *group* is what the writer commits with one fsync; a *tracker* knows
 //! what one durable consumer has acknowledged. [`MemoryLog`] is the oracle: the same promises in the
-//! fewest lines. One conformance suite, `tests/it/conformance`, holds both to them.
+//! fewest lines. A [`JetStreamLog`] appends to a stream of the servers and reads from its *mirror*, the
+//! same stream in a file of this node. One conformance suite, `tests/it/conformance`, holds all three
+//! to the promises.
 //!
 //! Used by the runtime (through the port) and by the command line. It never decides what happens: it
 //! looks into a commit only to check that its bytes are whole.
@@ -13,16 +15,22 @@ mod category;
 mod chain;
 mod consumer;
 mod error;
+mod jetstream;
 mod locks;
 mod measure;
 mod memory;
 mod sqlite;
+mod transfer;
 mod verdict;
 mod verify;
 
 pub use error::Error;
+pub use jetstream::{JetStreamLog, JetStreamOptions};
 pub use memory::MemoryLog;
-pub use sqlite::{ConsumerStats, Options, SqliteLog, Stats};
+pub use sqlite::{
+    ConsumerStats, Options, SnapshotError, SqliteImporter, SqliteLog, Stats, snapshot,
+};
+pub use transfer::{ConsumerCheckpoint, Destination, Moved, Origin, Step, TransferError, transfer};
 pub use verify::{Progress, Report, verify};
 
 /// One answer of a read ends with the commit whose body makes it reach so many bytes.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
-use wharf_domain::ports::Append;
+use metrics::{counter, gauge, histogram};
+use wharf_domain::{kernel::Position, ports::Append};
 
 /// Seconds from handing a commit over to its answer, by `outcome`.
 const APPEND_SECONDS: &str = "wharf_log_append_seconds";
@@ -15,6 +15,15 @@ const GROUP_COMMITS: &str = "wharf_log_group_commits";
 const GROUP_SECONDS: &str = "wharf_log_group_seconds";
 /// Groups that could not be written.
 const FAILED_GROUPS: &str = "wharf_log_failed_groups_total";
+
+/// Tries of appends after the first one.
+const RETRIES: &str = "wharf_log_append_retries_total";
+/// Position up to which the mirror has the stream.
+const MIRRORED: &str = "wharf_log_mirror_position";
+/// Commits that the stream has and the mirror has not.
+const BEHIND: &str = "wharf_log_mirror_behind";
+/// Connections to the servers that were lost.
+const DISCONNECTS: &str = "wharf_log_disconnects_total";
 
 /// One append was answered.
 pub(crate) fn appended(answer: &Append, took: Duration) {
@@ -38,4 +47,20 @@ pub(crate) fn group(commits: u64, took: Duration) {
 /// A group was not written.
 pub(crate) fn group_failed() {
     counter!(FAILED_GROUPS).increment(1);
+}
+
+/// An append is tried once more.
+pub(crate) fn append_retried() {
+    counter!(RETRIES).increment(1);
+}
+
+/// The mirror reached `position`; the stream has `behind` more.
+pub(crate) fn mirrored(position: Position, behind: u64) {
+    gauge!(MIRRORED).set(position.0 as f64);
+    gauge!(BEHIND).set(behind as f64);
+}
+
+/// The connection to the servers was lost.
+pub(crate) fn disconnected() {
+    counter!(DISCONNECTS).increment(1);
 }

@@ -44,21 +44,29 @@ pub(crate) fn admit(commit: &Commit) -> Result<(), InvalidCommit> {
 
 /// Whether `commit` may follow a stream that ends at `head`.
 pub(crate) fn judge(commit: &Commit, head: Option<Head>) -> Verdict {
-    let (hash, revision) = match (commit.expected, head) {
+    match (commit.expected, head) {
         (Expected::Any, _) => return Verdict::Extends,
-        (Expected::NoStream, None) => (Hash::ZERO, Revision(0)),
-        (Expected::At(expected), Some(head)) if expected.position == head.position => {
-            (head.hash, head.revision)
-        }
+        (Expected::NoStream, None) => {}
+        (Expected::At(expected), Some(head)) if expected.position == head.position => {}
         (Expected::NoStream | Expected::At(_), head) => {
             return Verdict::Conflict(head.map(|head| head.position));
         }
-    };
-    if commit.prev == hash && commit.revision.0 == revision.0 + 1 {
+    }
+    if follows(Kind::Decision, (commit.revision, commit.prev), head) {
         Verdict::Extends
     } else {
         Verdict::Broken
     }
+}
+
+/// Whether a commit of this revision and this hash before it continues a stream that ends at `head`.
+pub(crate) fn follows(kind: Kind, commit: (Revision, Hash), head: Option<Head>) -> bool {
+    let (revision, hash) = match (kind, head) {
+        (Kind::Journal, _) => return commit == (Revision(0), Hash::ZERO),
+        (Kind::Decision, Some(head)) => (head.revision, head.hash),
+        (Kind::Decision, None) => (Revision(0), Hash::ZERO),
+    };
+    commit == (Revision(revision.0 + 1), hash)
 }
 
 /// Where a stream ends whose last commit is this one; a journal has no revision.

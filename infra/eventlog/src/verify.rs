@@ -66,7 +66,10 @@ pub async fn verify(
 }
 
 /// Hashing and parsing some MiB takes too long for the runtime's threads.
-async fn check(mut verifier: Verifier, batch: Vec<StoredCommit>) -> Result<Verifier, LogError> {
+pub(crate) async fn check(
+    mut verifier: Verifier,
+    batch: Vec<StoredCommit>,
+) -> Result<Verifier, LogError> {
     let checked = tokio::task::spawn_blocking(move || {
         for commit in &batch {
             verifier.check(commit)?;

@@ -39,7 +39,11 @@ const CRATES: &[Row] = &[
     (DOMAIN, &[], &[]),
     (PROJECTIONS, &[DOMAIN], &["tokio", "sqlx"]),
     ("wharf-adapters", &[DOMAIN], &["tokio"]),
-    ("wharf-eventlog", &[DOMAIN], &["tokio", "rusqlite"]),
+    (
+        "wharf-eventlog",
+        &[DOMAIN],
+        &["tokio", "rusqlite", "async-nats"],
+    ),
     ("wharf-vault", &[DOMAIN], &["tokio", "sqlx", "aes-siv"]),
     ("wharf-egress", &[DOMAIN], &["tokio", "reqwest"]),
     ("wharf-api", &[DOMAIN, PROJECTIONS], &["tokio", "axum"]),
@@ -52,12 +56,30 @@ const CRATES: &[Row] = &[
     (
         "wharf-tests",
         ALL,
-        &["tokio", "axum", "reqwest", "rusqlite", "sqlx", "anyhow"],
+        &[
+            "tokio",
+            "axum",
+            "reqwest",
+            "rusqlite",
+            "sqlx",
+            "async-nats",
+            "anyhow",
+        ],
     ),
 ];
 /// Libraries that only the crates whose row names them may link.
 const HEAVY: &[&str] = &[
-    "tokio", "axum", "reqwest", "hyper", "rusqlite", "sqlx", "aes-siv", "anyhow", "clap", "rand",
+    "tokio",
+    "axum",
+    "reqwest",
+    "hyper",
+    "rusqlite",
+    "sqlx",
+    "async-nats",
+    "aes-siv",
+    "anyhow",
+    "clap",
+    "rand",
     "chrono",
 ];
 

@@ -1,6 +1,12 @@
 //! A log to be tested, and commits to put into it.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,8 +17,11 @@ use wharf_domain::{
     },
     ports::{Append, Clock, Committed, EventLog, Ids},
 };
-use wharf_eventlog::{MemoryLog, Options, SqliteLog};
-use wharf_tests::clock::{SeededIds, VirtualClock};
+use wharf_eventlog::{JetStreamLog, JetStreamOptions, MemoryLog, Options, SqliteLog};
+use wharf_tests::{
+    clock::{SeededIds, VirtualClock},
+    nats::Nats,
+};
 
 /// One log, with time and dice of its own.
 pub(super) struct Harness {
@@ -26,6 +35,7 @@ pub(super) struct Harness {
 enum Place {
     Memory,
     Sqlite { dir: TempDir, log: SqliteLog },
+    JetStream { _dir: TempDir, log: JetStreamLog },
 }
 
 impl Harness {
@@ -51,6 +61,33 @@ impl Harness {
         }
     }
 
+    /// The log of [`Harness::sqlite`].
+    pub(super) fn sqlite_log(&self) -> &SqliteLog {
+        match &self.place {
+            Place::Sqlite { log, .. } => log,
+            Place::Memory | Place::JetStream { .. } => panic!("it is not on SQLite"),
+        }
+    }
+
+    /// A log with a stream of its own on the server that the tests share.
+    pub(super) async fn jetstream() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self::on(options(Nats::shared(), dir.path()), dir).await
+    }
+
+    /// A log on a server of the test's.
+    pub(super) async fn on(options: JetStreamOptions, dir: TempDir) -> Self {
+        let clock = Arc::new(VirtualClock::new());
+        let log = JetStreamLog::open(options, clock.clone()).await;
+        let log = log.expect("it opens");
+        Self {
+            log: Arc::new(log.clone()),
+            clock,
+            ids: SeededIds::new(1),
+            place: Place::JetStream { _dir: dir, log },
+        }
+    }
+
     /// Stops the log and starts it again. One that does not outlive its process stays as it is.
     pub(super) async fn restart(&mut self) {
         match &mut self.place {
@@ -58,6 +95,14 @@ impl Harness {
             Place::Sqlite { dir, log } => {
                 log.close().await;
                 *log = SqliteLog::open(dir.path(), Options::default(), self.clock.clone())
+                    .expect("it opens again");
+                self.log = Arc::new(log.clone());
+            }
+            Place::JetStream { log, .. } => {
+                log.close().await;
+                let options = log.options().clone();
+                *log = JetStreamLog::open(options, self.clock.clone())
+                    .await
                     .expect("it opens again");
                 self.log = Arc::new(log.clone());
             }
@@ -150,6 +195,18 @@ impl Harness {
 
     pub(super) async fn tail(&self) -> Position {
         self.log.tail().await.expect("it can be read")
+    }
+}
+
+/// Options for a stream of its own on `server`, mirrored in `dir`.
+pub(super) fn options(server: &Nats, dir: &Path) -> JetStreamOptions {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
+    let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
+    JetStreamOptions {
+        servers: vec![server.url()],
+        prefix: format!("t{stream}"),
+        mirror: dir.join("mirror"),
+        ..JetStreamOptions::default()
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A case is an `async fn` of `cases`: it gets an empty log and asserts one sentence of the port's
 //! documentation. To hold another implementation to it, add a constructor to [`Harness`] and a line
-//! to [`on_every_log`]. What only the file has (locks, triggers, flipped bits) is in `file`.
+//! to [`on_every_log`]. What only the file has (locks, triggers, flipped bits) is in `file`,
+//! what only servers have (lost answers, lost leaders, other nodes) in `servers`.
 
 mod appends;
 mod consumers;
 mod file;
 mod harness;
 mod reads;
+mod servers;
 
 use harness::Harness;
 
@@ -18,17 +20,18 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// Makes a test of every case for every log.
 macro_rules! on_every_log {
     ($($file:ident: $($case:ident)+;)+) => {
-        on_every_log!(@ memory: $($($file::$case)+)+);
-        on_every_log!(@ sqlite: $($($file::$case)+)+);
+        on_every_log!(@ memory = Harness::memory() => $($($file::$case)+)+);
+        on_every_log!(@ sqlite = Harness::sqlite() => $($($file::$case)+)+);
+        on_every_log!(@ jetstream = Harness::jetstream().await => $($($file::$case)+)+);
     };
-    (@ $log:ident: $($file:ident::$case:ident)+) => {
+    (@ $log:ident = $harness:expr => $($file:ident::$case:ident)+) => {
         mod $log {
             use super::{Harness, PATIENCE};
 
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    let case = super::$file::$case(Harness::$log());
+                    let case = async { super::$file::$case($harness).await };
                     tokio::time::timeout(PATIENCE, case).await.expect("it ends");
                 }
             )+

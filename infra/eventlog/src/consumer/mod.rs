@@ -1,4 +1,4 @@
-//! Durable consumers, the part that is the same for both logs.
+//! Durable consumers, the part that the logs in memory and on `SQLite` share.
 //!
 //! A [`Tracker`](tracker::Tracker) knows what one consumer has seen and acknowledged; the
 //! [`Registry`](registry::Registry) knows every consumer that is open, so that whoever owns the

@@ -7,7 +7,10 @@ use wharf_domain::{
 };
 
 use super::rows::signed;
-use crate::consumer::{Checkpoint, Save};
+use crate::{
+    consumer::{Checkpoint, Save},
+    transfer::ConsumerCheckpoint,
+};
 
 /// The checkpoint of `name`; a consumer that never was gets one. `None`: it is lost.
 pub(super) fn open(
@@ -40,6 +43,50 @@ pub(super) fn open(
 /// Writes what a consumer acknowledged.
 pub(super) fn save(conn: &Connection, save: &Save, now: Timestamp) -> rusqlite::Result<()> {
     store(conn, save.name, &save.checkpoint, now)
+}
+
+/// Every checkpoint that can be read, by name.
+pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<ConsumerCheckpoint>> {
+    let mut select = conn.prepare_cached("select name from consumers order by name")?;
+    let names = select.query_map([], |row| row.get(0))?;
+    let mut checkpoints = Vec::new();
+    for name in names.collect::<Result<Vec<String>, _>>()? {
+        if let Some(Some(stored)) = load(conn, &name)? {
+            checkpoints.push(ConsumerCheckpoint {
+                name,
+                floor: stored.floor,
+                upto: stored.upto,
+                outstanding: stored.outstanding,
+            });
+        }
+    }
+    Ok(checkpoints)
+}
+
+/// Takes over checkpoints of another log with the same commits; one that is further here stays.
+pub(super) fn carry(
+    conn: &Connection,
+    checkpoints: &[ConsumerCheckpoint],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let transaction = conn.unchecked_transaction()?;
+    for theirs in checkpoints {
+        let ours = load(conn, &theirs.name)?.flatten();
+        if ours.is_some_and(|ours| ours.floor > theirs.floor) {
+            continue;
+        }
+        conn.prepare_cached(
+            "insert into consumer_names (name, created_at) values (?1, ?2) on conflict do nothing",
+        )?
+        .execute((&theirs.name, now.as_microsecond()))?;
+        let checkpoint = Checkpoint {
+            floor: theirs.floor,
+            upto: theirs.upto,
+            outstanding: theirs.outstanding.clone(),
+        };
+        store(conn, &theirs.name, &checkpoint, now)?;
+    }
+    transaction.commit()
 }
 
 /// The outer `None`: there is no row. The inner: it cannot be read.

@@ -8,7 +8,7 @@ use wharf_domain::{
 
 /// Why a group was not written.
 #[derive(Debug)]
-pub(super) enum Unwritten {
+pub(crate) enum Unwritten {
     /// Surely nothing of it is there.
     Nothing(rusqlite::Error),
     /// The commit record may have reached the disk, or not.
@@ -18,7 +18,7 @@ pub(super) enum Unwritten {
 impl Unwritten {
     /// The transaction's commit failed. A full disk or a lock stops it before its commit record is
     /// written; anything else, a failed fsync above all, may have come after.
-    pub(super) fn by_commit(error: rusqlite::Error) -> Self {
+    pub(crate) fn by_commit(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Self::Nothing(error)
@@ -28,20 +28,20 @@ impl Unwritten {
     }
 
     /// What went wrong.
-    pub(super) const fn error(&self) -> &rusqlite::Error {
+    pub(crate) const fn error(&self) -> &rusqlite::Error {
         match self {
             Self::Nothing(error) | Self::InDoubt(error) => error,
         }
     }
 
     /// The same, for those who wanted something else than an append.
-    pub(super) fn as_log_error(&self) -> LogError {
+    pub(crate) fn as_log_error(&self) -> LogError {
         LogError::Unavailable(self.error().to_string().into())
     }
 
     /// The answer to a commit of the group whose verdict was `verdict`; `durable` is where the log ends
     /// without the group. What was said about commits that are durable stays true.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &self,
         id: CommitId,
         verdict: Option<Append>,

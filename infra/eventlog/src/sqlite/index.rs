@@ -15,20 +15,20 @@ use super::rows::signed;
 use crate::locks::lock;
 
 /// Commits that are remembered before they are indexed.
-pub(super) const LATE: usize = 4096;
+pub(crate) const LATE: usize = 4096;
 
 /// Where one commit is to be found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) position: Position,
+pub(crate) struct Entry {
+    pub(crate) position: Position,
     /// Row of its stream.
-    pub(super) stream: i64,
-    pub(super) id: CommitId,
+    pub(crate) stream: i64,
+    pub(crate) id: CommitId,
 }
 
 /// Commits that are durable and not indexed.
 #[derive(Debug, Default)]
-pub(super) struct Unindexed {
+pub(crate) struct Unindexed {
     entries: Mutex<Entries>,
 }
 
@@ -40,7 +40,7 @@ struct Entries {
 
 impl Unindexed {
     /// Reads what was not indexed when the file was closed.
-    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(crate) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         let unindexed = Self::default();
         let mut select = conn.prepare(
             "select position, stream, commit_id from commits
@@ -60,12 +60,12 @@ impl Unindexed {
     }
 
     /// Whether there are enough to be indexed.
-    pub(super) fn are_many(&self) -> bool {
+    pub(crate) fn are_many(&self) -> bool {
         lock(&self.entries).by_id.len() >= LATE
     }
 
     /// Forgets what is `indexed` now and remembers what was `written`, at once: nobody sees less.
-    pub(super) fn advance(&self, indexed: bool, written: &mut Vec<Entry>) {
+    pub(crate) fn advance(&self, indexed: bool, written: &mut Vec<Entry>) {
         let mut entries = lock(&self.entries);
         if indexed {
             *entries = Entries::default();
@@ -74,17 +74,17 @@ impl Unindexed {
     }
 
     /// Where the commit with this id lies.
-    pub(super) fn find(&self, id: CommitId) -> Option<Position> {
+    pub(crate) fn find(&self, id: CommitId) -> Option<Position> {
         lock(&self.entries).by_id.get(&id).copied()
     }
 
     /// Where the last commit of `stream` lies.
-    pub(super) fn last(&self, stream: i64) -> Option<Position> {
+    pub(crate) fn last(&self, stream: i64) -> Option<Position> {
         lock(&self.entries).by_stream.get(&stream)?.last().copied()
     }
 
     /// Where commits of `stream` after `after` lie.
-    pub(super) fn stream(&self, stream: i64, after: Position) -> Vec<Position> {
+    pub(crate) fn stream(&self, stream: i64, after: Position) -> Vec<Position> {
         let entries = lock(&self.entries);
         let positions = entries
             .by_stream
@@ -96,7 +96,7 @@ impl Unindexed {
 
 impl Entries {
     fn add(&mut self, entry: Entry) {
-        self.by_id.insert(entry.id, entry.position);
+        self.by_id.entry(entry.id).or_insert(entry.position);
         self.by_stream
             .entry(entry.stream)
             .or_default()
@@ -106,11 +106,13 @@ impl Entries {
 
 /// Enters the commits up to `upto` that are not indexed. Inside `SQLite`, sorted: row by row from here
 /// takes twice as long.
-pub(super) fn store(conn: &Connection, upto: Position) -> rusqlite::Result<()> {
+pub(crate) fn store(conn: &Connection, upto: Position) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "insert or rollback into commits_by_id (commit_id, position)
+        // A mirror may hold an id twice; the first one counts.
+        "insert or ignore into commits_by_id (commit_id, position)
          select commit_id, position from commits
-         where position > (select upto from indexed) and position <= ?1 order by commit_id",
+         where position > (select upto from indexed) and position <= ?1
+         order by commit_id, position",
     )?
     .execute([signed(upto)])?;
     conn.prepare_cached(

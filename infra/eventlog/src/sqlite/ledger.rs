@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use wharf_domain::{
-    kernel::{Commit, CommitId, Hash, Head, InvalidCommit, Position, Revision, StreamId},
+    kernel::{
+        Commit, CommitId, Hash, Head, InvalidCommit, Position, Revision, StoredCommit, StreamId,
+    },
     ports::{Append, Committed, Refusal},
 };
 
@@ -27,7 +29,7 @@ use crate::{
 const ENDS: usize = 16_384;
 
 /// The end of the log as the writer knows it: nobody else moves it.
-pub(super) struct Ledger<'c> {
+pub(crate) struct Ledger<'c> {
     conn: &'c Connection,
     sql: Statements<'c>,
     unindexed: Arc<Unindexed>,
@@ -52,6 +54,38 @@ struct StreamEnd {
     head: Head,
 }
 
+/// What a row is made of.
+struct New<'a> {
+    id: CommitId,
+    stream: &'a StreamId,
+    revision: Revision,
+    events: u32,
+    headers: &'a str,
+    body: &'a [u8],
+    prev: Hash,
+    hash: Hash,
+}
+
+macro_rules! new_from {
+    ($($commit:ty)*) => {$(
+        impl<'a> From<&'a $commit> for New<'a> {
+            fn from(commit: &'a $commit) -> Self {
+                Self {
+                    id: commit.id,
+                    stream: &commit.stream,
+                    revision: commit.revision,
+                    events: commit.events,
+                    headers: &commit.headers,
+                    body: &commit.body,
+                    prev: commit.prev,
+                    hash: commit.hash,
+                }
+            }
+        }
+    )*};
+}
+new_from!(Commit StoredCommit);
+
 /// Prepared once: looking a statement up by its text costs as much as a small insert.
 struct Statements<'c> {
     begin: Statement<'c>,
@@ -66,7 +100,7 @@ struct Statements<'c> {
 
 impl<'c> Ledger<'c> {
     /// Looks where the log ends. `unindexed` is of the same file, and is kept up to date.
-    pub(super) fn open(conn: &'c Connection, unindexed: Arc<Unindexed>) -> rusqlite::Result<Self> {
+    pub(crate) fn open(conn: &'c Connection, unindexed: Arc<Unindexed>) -> rusqlite::Result<Self> {
         let last = "select position, chain from commits order by position desc limit 1";
         let last = conn.query_row(last, [], |row| {
             Ok(LogEnd {
@@ -87,23 +121,23 @@ impl<'c> Ledger<'c> {
     }
 
     /// The connection, for what is saved along with a group.
-    pub(super) const fn conn(&self) -> &'c Connection {
+    pub(crate) const fn conn(&self) -> &'c Connection {
         self.conn
     }
 
     /// Position of the last commit, those of an open group included.
-    pub(super) const fn last(&self) -> Position {
+    pub(crate) const fn last(&self) -> Position {
         self.end.position
     }
 
     /// Position of the last commit that survives a power cut.
-    pub(super) const fn durable(&self) -> Position {
+    pub(crate) const fn durable(&self) -> Position {
         self.durable.position
     }
 
     /// Runs `group` in one transaction and makes it durable, or undoes it. What is not indexed is
     /// indexed along with it if that is much, or if `index_all`.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         index_all: bool,
         group: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
@@ -125,7 +159,7 @@ impl<'c> Ledger<'c> {
     }
 
     /// Adds one commit to the open group, or says why not.
-    pub(super) fn append(&mut self, commit: &Commit) -> rusqlite::Result<Append> {
+    pub(crate) fn append(&mut self, commit: &Commit) -> rusqlite::Result<Append> {
         if let Some(position) = self.position_of(commit.id)? {
             return Ok(Append::Committed(Committed {
                 position,
@@ -142,52 +176,75 @@ impl<'c> Ledger<'c> {
                 )));
             }
         }
+        let position = self.insert(end, &New::from(commit))?;
+        Ok(Append::Committed(Committed {
+            position,
+            duplicate: false,
+        }))
+    }
+
+    /// Adds a commit that another log has at the next position, whether or not its id was used before;
+    /// `false` if it does not continue its stream.
+    pub(crate) fn mirror(&mut self, commit: &StoredCommit) -> rusqlite::Result<bool> {
+        let end = self.end_of(&commit.stream)?;
+        let follows = verdict::follows(
+            commit.stream.category.kind(),
+            (commit.revision, commit.prev),
+            end.map(|end| end.head),
+        );
+        if follows && commit.position == self.end.position.next() {
+            self.insert(end, &New::from(commit))?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Writes a commit behind the last one.
+    fn insert(&mut self, end: Option<StreamEnd>, new: &New<'_>) -> rusqlite::Result<Position> {
+        let category = category::code(new.stream.category);
         let stream = match end {
             Some(end) => end.stream,
-            None => self.sql.add_stream.insert(params![
-                commit.stream.to_string(),
-                category::code(commit.stream.category)
-            ])?,
+            None => self
+                .sql
+                .add_stream
+                .insert(params![new.stream.to_string(), category])?,
         };
         let position = self.end.position.next();
-        let chain = chain::next(self.end.chain, position, commit.events, commit.hash);
-        let prev = (commit.prev != Hash::ZERO).then_some(&commit.prev.0);
+        let chain = chain::next(self.end.chain, position, new.events, new.hash);
+        let prev = (new.prev != Hash::ZERO).then_some(&new.prev.0);
         self.sql.add_commit.execute(params![
             signed(position),
-            category::code(commit.stream.category),
+            category,
             stream,
-            commit.revision.0.cast_signed(),
-            commit.events,
-            commit.id.0.as_bytes(),
+            new.revision.0.cast_signed(),
+            new.events,
+            new.id.0.as_bytes(),
             prev,
-            commit.hash.0,
+            new.hash.0,
             chain.0,
-            commit.headers,
-            commit.body.as_ref(),
+            new.headers,
+            new.body,
         ])?;
         self.end = LogEnd { position, chain };
         self.group.push(Entry {
             position,
             stream,
-            id: commit.id,
+            id: new.id,
         });
         let head = verdict::head(
-            commit.stream.category.kind(),
+            new.stream.category.kind(),
             position,
-            commit.revision,
-            commit.events,
-            commit.hash,
+            new.revision,
+            new.events,
+            new.hash,
         );
-        match self.ends.get(&commit.stream) {
+        match self.ends.get(new.stream) {
             Some(end) => end.head = head,
             None => self
                 .ends
-                .insert(commit.stream.clone(), StreamEnd { stream, head }),
+                .insert(new.stream.clone(), StreamEnd { stream, head }),
         }
-        Ok(Append::Committed(Committed {
-            position,
-            duplicate: false,
-        }))
+        Ok(position)
     }
 
     /// Where the commit with this id lies, those of the open group included.
@@ -206,6 +263,11 @@ impl<'c> Ledger<'c> {
             .find_id
             .query_row([id.0.as_bytes()], |row| row.get(0));
         Ok(indexed.optional()?.map(position))
+    }
+
+    /// Where `stream` ends, commits of the open group included.
+    pub(crate) fn head_of(&mut self, stream: &StreamId) -> rusqlite::Result<Option<Head>> {
+        Ok(self.end_of(stream)?.map(|end| end.head))
     }
 
     /// Where `stream` ends. What the open group added to it is remembered in `ends`.

@@ -62,6 +62,7 @@ impl SqliteLog {
         };
         let write_lock = schema::lock(dir)?;
         let conn = schema::open_writer(dir, &options)?;
+        schema::refuse_mirror(dir, &conn)?;
         let unindexed = Arc::new(Unindexed::load(&conn).map_err(storage)?);
         let registry = Arc::new(Registry::default());
         let writer = Writer::start(

@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod group;
+mod import;
 mod index;
 mod ledger;
 mod log;
@@ -15,13 +16,21 @@ mod options;
 mod readers;
 mod recent;
 mod rows;
-mod schema;
+pub(crate) mod schema;
+mod snapshot;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod writer;
 
+pub(crate) use group::Unwritten;
+pub use import::SqliteImporter;
+pub(crate) use index::Unindexed;
+pub(crate) use ledger::Ledger;
 pub use log::SqliteLog;
 pub use options::Options;
+pub(crate) use readers::Readers;
+pub(crate) use recent::Recent;
+pub use snapshot::{SnapshotError, snapshot};
 pub use stats::{ConsumerStats, Stats};

@@ -30,7 +30,7 @@ const SCAN_ROWS: u64 = 16_384;
 
 /// The pool: connections are opened when first needed and kept.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     file: PathBuf,
     /// `None`: another process writes, and remembers.
     unindexed: Option<Arc<Unindexed>>,
@@ -40,14 +40,14 @@ pub(super) struct Readers {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) conn: Connection,
+pub(crate) struct Reader {
+    pub(crate) conn: Connection,
     unindexed: Option<Arc<Unindexed>>,
     names: Names,
 }
 
 impl Readers {
-    pub(super) fn new(file: PathBuf, most: usize, unindexed: Option<Arc<Unindexed>>) -> Self {
+    pub(crate) fn new(file: PathBuf, most: usize, unindexed: Option<Arc<Unindexed>>) -> Self {
         Self {
             file,
             unindexed,
@@ -57,7 +57,7 @@ impl Readers {
     }
 
     /// Runs `read` on a connection of its own. Dropping the future does not stop it.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Reader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
@@ -91,7 +91,7 @@ impl Readers {
 
 impl Reader {
     /// Commits of `stream` after `after`.
-    pub(super) fn stream(
+    pub(crate) fn stream(
         &mut self,
         stream: &StreamId,
         after: Position,
@@ -122,7 +122,7 @@ impl Reader {
     }
 
     /// Commits after `after`.
-    pub(super) fn all(
+    pub(crate) fn all(
         &mut self,
         after: Position,
         most: usize,
@@ -140,7 +140,7 @@ impl Reader {
 
     /// See [`Source::scan`](crate::consumer::Source::scan). `tail` is there already, so that nothing
     /// can appear behind what was looked at.
-    pub(super) fn scan(
+    pub(crate) fn scan(
         &mut self,
         after: Position,
         tail: Position,
@@ -167,7 +167,7 @@ impl Reader {
     }
 
     /// The commits at `positions`.
-    pub(super) fn pick(&mut self, positions: &[Position]) -> Result<Vec<StoredCommit>, LogError> {
+    pub(crate) fn pick(&mut self, positions: &[Position]) -> Result<Vec<StoredCommit>, LogError> {
         let mut batch = Batch::new(positions.len());
         for &position in positions {
             self.at(position, &mut batch)?;
@@ -176,7 +176,7 @@ impl Reader {
     }
 
     /// The commit with this id.
-    pub(super) fn find(&mut self, id: CommitId) -> Result<Option<StoredCommit>, LogError> {
+    pub(crate) fn find(&mut self, id: CommitId) -> Result<Option<StoredCommit>, LogError> {
         let id_bytes = id.0.as_bytes();
         let late = match &self.unindexed {
             Some(unindexed) => unindexed.find(id),
@@ -197,7 +197,7 @@ impl Reader {
     }
 
     /// Where `stream` ends.
-    pub(super) fn head(&mut self, stream: &StreamId) -> Result<Option<Head>, LogError> {
+    pub(crate) fn head(&mut self, stream: &StreamId) -> Result<Option<Head>, LogError> {
         let Some(stream) = self.row_of(stream)? else {
             return Ok(None);
         };
@@ -215,13 +215,13 @@ impl Reader {
     }
 
     /// Position of the last commit in the file.
-    pub(super) fn tail(&mut self) -> Result<Position, LogError> {
+    pub(crate) fn tail(&mut self) -> Result<Position, LogError> {
         let last = "select position from commits order by position desc limit 1";
         Ok(self.position(last, [])?.unwrap_or_default())
     }
 
     /// Gives each commit of the result, with its row, to `take` until it has enough.
-    pub(super) fn each(
+    pub(crate) fn each(
         &mut self,
         sql: &str,
         params: impl Params,

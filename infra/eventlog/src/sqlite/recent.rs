@@ -6,14 +6,14 @@ use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 
 /// Keeps at least the last `capacity` entries used, at most twice as many.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     capacity: usize,
 }
 
 impl<K: Eq + Hash + Clone, V> Recent<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
@@ -22,7 +22,7 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     }
 
     /// The entry, which becomes young again.
-    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -34,14 +34,14 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
         self.young.get_mut(key)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.capacity {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
     }

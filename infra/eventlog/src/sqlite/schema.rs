@@ -12,7 +12,7 @@ use super::options::Options;
 use crate::error::Error;
 
 /// The log itself.
-pub(super) const FILE: &str = "log.db";
+pub(crate) const FILE: &str = "log.db";
 /// Locked by the one process that writes.
 const LOCK_FILE: &str = "log.lock";
 /// "`WHLG`": tells our file from other `SQLite` files.
@@ -22,7 +22,7 @@ const FORMAT: i64 = 1;
 /// Bytes of a page: a few commits fit, so that an append touches few pages.
 const PAGE_BYTES: u32 = 8192;
 /// How long to wait for another program's lock (a backup, an auditor's shell).
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Bytes of pages that one reader keeps in memory.
 const READER_CACHE_BYTES: u32 = 4 << 20;
 
@@ -94,12 +94,12 @@ const SCHEMA: &str = "
 
 /// Keeps other processes from writing until it is dropped.
 #[derive(Debug)]
-pub(super) struct WriteLock {
+pub(crate) struct WriteLock {
     _file: File,
 }
 
 /// Makes the directory if there is none, and becomes its one writer.
-pub(super) fn lock(dir: &Path) -> Result<WriteLock, Error> {
+pub(crate) fn lock(dir: &Path) -> Result<WriteLock, Error> {
     let unusable = |source| Error::Directory {
         dir: dir.to_owned(),
         source,
@@ -122,7 +122,7 @@ pub(super) fn lock(dir: &Path) -> Result<WriteLock, Error> {
 }
 
 /// Opens the writer's connection, makes the file if there is none, and refuses one that has holes.
-pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection, Error> {
+pub(crate) fn open_writer(dir: &Path, options: &Options) -> Result<Connection, Error> {
     let storage = |source| Error::Storage {
         dir: dir.to_owned(),
         source,
@@ -145,6 +145,21 @@ pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection, E
     Ok(conn)
 }
 
+/// Refuses the file of a mirror: commits of its own would make it another log than the stream.
+pub(crate) fn refuse_mirror(dir: &Path, conn: &Connection) -> Result<(), Error> {
+    let sql = "select exists (select 1 from sqlite_schema where name = 'mirrored')";
+    match conn.query_row(sql, [], |row| row.get(0)) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::IsMirror {
+            dir: dir.to_owned(),
+        }),
+        Err(source) => Err(Error::Storage {
+            dir: dir.to_owned(),
+            source,
+        }),
+    }
+}
+
 fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "page_size", PAGE_BYTES)?; // counts only while the file is empty
     conn.pragma_update(None, "journal_mode", "wal")?;
@@ -161,7 +176,7 @@ fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
 }
 
 /// Opens a connection that can only read. Refuses a directory without a log.
-pub(super) fn open_reader(dir: &Path) -> Result<Connection, Error> {
+pub(crate) fn open_reader(dir: &Path) -> Result<Connection, Error> {
     let file = dir.join(FILE);
     if !file.exists() {
         return Err(Error::Missing {
@@ -174,7 +189,7 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, Error> {
 }
 
 /// Another connection to a file that [`open_reader`] or [`open_writer`] accepted.
-pub(super) fn connect_reader(file: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_reader(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(file, flags)?;
     conn.busy_timeout(BUSY)?;
