@@ -1,30 +1,17 @@
-//! Reading columns of the data base as the domain's types. Called by every `query.rs`.
+//! Reading columns of the data base as the domain's types, whichever engine it is. Called by every
+//! `query.rs`.
 
 use serde::de::{DeserializeOwned, value::StrDeserializer};
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Decode, Postgres, Row, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 use wharf_domain::kernel::{ProjectId, Timestamp};
 
 use crate::Error;
 
-/// Columns as the domain's types.
-pub(crate) trait Columns {
-    fn uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<T, Error>;
-    fn opt_uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<Option<T>, Error>;
-    fn project(&self) -> Result<ProjectId, Error>;
-    fn time(&self, column: &'static str) -> Result<Timestamp, Error>;
-    fn opt_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error>;
-    fn text(&self, column: &'static str) -> Result<String, Error>;
-    fn opt_text(&self, column: &'static str) -> Result<Option<String>, Error>;
-    fn flag(&self, column: &'static str) -> Result<bool, Error>;
-    /// A number that is never negative.
-    fn count<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, Error>;
-    fn opt_count<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, Error>;
-    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error>;
-    fn opt_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error>;
-    /// An enum that is stored by its serde name.
-    fn name<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error>;
-    fn opt_name<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error>;
+/// The columns of a row.
+pub(crate) enum Columns {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
 }
 
 pub(crate) fn uuid_of<T: From<Uuid>>(bytes: &[u8]) -> Result<T, Error> {
@@ -50,72 +37,84 @@ fn named<T: DeserializeOwned>(name: &str) -> Result<T, Error> {
         .map_err(|_| Error::Damaged("an enum column has an unknown name"))
 }
 
-impl Columns for SqliteRow {
-    fn uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<T, Error> {
-        uuid_of(self.try_get(column)?)
+impl Columns {
+    /// A column as it is stored: a number, text or bytes.
+    pub(crate) fn get<'r, T>(&'r self, column: &'static str) -> Result<T, sqlx::Error>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
     }
 
-    fn opt_uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<Option<T>, Error> {
-        self.try_get::<Option<&[u8]>, _>(column)?
-            .map(uuid_of)
-            .transpose()
+    pub(crate) fn uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<T, Error> {
+        uuid_of(self.get(column)?)
     }
 
-    fn project(&self) -> Result<ProjectId, Error> {
-        self.try_get::<&str, _>("project")?
+    pub(crate) fn opt_uuid<T: From<Uuid>>(&self, column: &'static str) -> Result<Option<T>, Error> {
+        self.get::<Option<&[u8]>>(column)?.map(uuid_of).transpose()
+    }
+
+    pub(crate) fn project(&self) -> Result<ProjectId, Error> {
+        self.get::<&str>("project")?
             .parse()
             .map_err(|_| Error::Damaged("a project id is none"))
     }
 
-    fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
-        time_of(self.try_get(column)?)
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
+        time_of(self.get(column)?)
     }
 
-    fn opt_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
-        self.try_get::<Option<i64>, _>(column)?
-            .map(time_of)
-            .transpose()
+    pub(crate) fn opt_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
+        self.get::<Option<i64>>(column)?.map(time_of).transpose()
     }
 
-    fn text(&self, column: &'static str) -> Result<String, Error> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn text(&self, column: &'static str) -> Result<String, Error> {
+        Ok(self.get(column)?)
     }
 
-    fn opt_text(&self, column: &'static str) -> Result<Option<String>, Error> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn opt_text(&self, column: &'static str) -> Result<Option<String>, Error> {
+        Ok(self.get(column)?)
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool, Error> {
-        Ok(self.try_get::<i64, _>(column)? != 0)
+    pub(crate) fn flag(&self, column: &'static str) -> Result<bool, Error> {
+        Ok(self.get::<i64>(column)? != 0)
     }
 
-    fn count<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, Error> {
-        number(self.try_get(column)?)
+    /// A number that is never negative.
+    pub(crate) fn count<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, Error> {
+        number(self.get(column)?)
     }
 
-    fn opt_count<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, Error> {
-        self.try_get::<Option<i64>, _>(column)?
-            .map(number)
-            .transpose()
+    pub(crate) fn opt_count<T: TryFrom<i64>>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Error> {
+        self.get::<Option<i64>>(column)?.map(number).transpose()
     }
 
-    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
-        parsed(self.try_get(column)?)
+    pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
+        parsed(self.get(column)?)
     }
 
-    fn opt_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error> {
-        self.try_get::<Option<&str>, _>(column)?
-            .map(parsed)
-            .transpose()
+    pub(crate) fn opt_json<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Error> {
+        self.get::<Option<&str>>(column)?.map(parsed).transpose()
     }
 
-    fn name<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
-        named(self.try_get(column)?)
+    /// An enum that is stored by its serde name.
+    pub(crate) fn name<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
+        named(self.get(column)?)
     }
 
-    fn opt_name<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error> {
-        self.try_get::<Option<&str>, _>(column)?
-            .map(named)
-            .transpose()
+    pub(crate) fn opt_name<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Error> {
+        self.get::<Option<&str>>(column)?.map(named).transpose()
     }
 }

@@ -10,6 +10,12 @@ pub enum Error {
     /// The data base failed; worth another try.
     #[error("the views cannot be read or written")]
     Storage(#[from] sqlx::Error),
+    /// The address of the data base is none.
+    #[error("the address of the views is not postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Address(#[source] sqlx::Error),
+    /// The data base cannot hold views.
+    #[error("the views cannot be kept in this data base: {0}")]
+    Unfit(&'static str),
     /// A file of the views cannot be made, read or renamed.
     #[error("the views' file {path} cannot be used; check its permissions and the disk")]
     File {
@@ -35,6 +41,14 @@ pub enum Error {
     /// Someone else folded the same commits into this generation; open it again.
     #[error("another writer moved the views' checkpoint; only one process may project")]
     Moved,
+    /// Another node holds the projector's lease by now. Nothing was written.
+    #[error("another node projects under lease {by}, this one had {ours}; win the lease anew")]
+    Fenced {
+        /// The fence under which this projection wanted to write.
+        ours: u64,
+        /// The fence that the views have seen.
+        by: u64,
+    },
     /// Another generation went live; this one's projection has nothing left to do.
     #[error("another generation of the views is live; stop this projection")]
     Superseded,
@@ -60,9 +74,12 @@ impl Error {
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Storage(_) | Self::File { .. } | Self::Vault(_) => true,
-            Self::Damaged(_)
+            Self::Address(_)
+            | Self::Unfit(_)
+            | Self::Damaged(_)
             | Self::Gap { .. }
             | Self::Moved
+            | Self::Fenced { .. }
             | Self::Superseded
             | Self::Behind { .. }
             | Self::Stopped => false,

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection, Row as _, SqliteConnection};
 use wharf_domain::{
     integrations::IntegrationEvent,
     kernel::{Category, Position, StoredCommit},
@@ -16,7 +15,9 @@ use wharf_domain::{
 use crate::{
     Error,
     bulk::Bulk,
+    db::{Conn, Writer, query},
     decode::{Decoded, Fact, Opened, Origin, decode},
+    generation::RETIRED,
     integrations, messages, records, syncs, timers,
     views::Shared,
     webhooks,
@@ -24,7 +25,7 @@ use crate::{
 
 /// Of the tables and of what the projectors write. Raise it with any change to either: a start with
 /// another version begins a new generation.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Most commits in one transaction.
 const BATCH_COMMITS: usize = 8192;
@@ -39,7 +40,7 @@ const PAGE_WEIGHT: usize = 10;
 const FOREIGN: &str = "the id belongs to another project";
 
 static PARK: Bulk = Bulk::new(
-    "insert into parked (position, idx, stream, reason) values ",
+    "insert into parked (position, idx, stream, reason) ",
     4,
     " on conflict (position, idx) do nothing",
 );
@@ -47,8 +48,10 @@ static PARK: Bulk = Bulk::new(
 /// The writer of one generation of the views.
 pub struct Projection {
     number: u64,
-    writer: SqliteConnection,
+    writer: Writer,
     checkpoint: Position,
+    /// Of the lease under which it writes.
+    fence: u64,
     shared: Arc<Shared>,
     projectors: Projectors,
     /// A batch was begun and not known to be committed: what is in memory cannot be trusted.
@@ -87,13 +90,15 @@ impl std::fmt::Debug for Projection {
 impl Projection {
     pub(crate) fn new(
         number: u64,
-        (writer, checkpoint): (SqliteConnection, Position),
+        (writer, checkpoint): (Writer, Position),
+        fence: u64,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             number,
             writer,
             checkpoint,
+            fence,
             shared,
             projectors: Projectors::default(),
             torn: false,
@@ -173,13 +178,11 @@ impl Projection {
             return Ok(());
         }
         self.projectors = Projectors::default();
-        let row = sqlx::query("select position from checkpoint where id = 1")
-            .fetch_one(&mut self.writer)
+        self.writer.revive().await?;
+        let row = query("select position from checkpoint where id = 1")
+            .fetch_one(self.writer.conn())
             .await?;
-        let position = row.try_get::<i64, _>("position")?;
-        self.checkpoint = Position(
-            u64::try_from(position).map_err(|_| Error::Damaged("the checkpoint is negative"))?,
-        );
+        self.checkpoint = Position(row.count("position")?);
         self.torn = false;
         Ok(())
     }
@@ -190,21 +193,27 @@ impl Projection {
             return Ok(());
         };
         self.torn = true;
-        self.projectors.load(&mut self.writer, &batch).await?;
+        self.projectors
+            .load(&mut self.writer.conn(), &batch)
+            .await?;
         for commit in batch {
             self.projectors.fold(commit);
         }
-        let mut tx = self.writer.begin_with("begin immediate").await?;
-        let moved =
-            sqlx::query("update checkpoint set position = $1 where id = 1 and position = $2")
-                .bind(last.0.cast_signed())
-                .bind(self.checkpoint.0.cast_signed())
-                .execute(&mut *tx)
-                .await?;
-        if moved.rows_affected() != 1 {
-            return Err(Error::Moved);
+        let mut tx = self.writer.begin().await?;
+        let moved = query(
+            "update checkpoint set position = $1, fence = $2
+             where id = 1 and position = $3 and fence <= $2",
+        )
+        .bind(last.0.cast_signed())
+        .bind(self.fence.cast_signed())
+        .bind(self.checkpoint.0.cast_signed())
+        .execute(tx.conn())
+        .await?;
+        if moved != 1 {
+            drop(tx);
+            return Err(self.refusal().await);
         }
-        self.projectors.write(&mut tx).await?;
+        self.projectors.write(&mut tx.conn()).await?;
         tx.commit().await?;
         self.checkpoint = last;
         self.projectors.committed();
@@ -212,11 +221,32 @@ impl Projection {
         self.shared.publish(self.number, last);
         Ok(())
     }
+
+    /// Why the checkpoint did not move.
+    async fn refusal(&mut self) -> Error {
+        let read = query("select fence from checkpoint where id = 1")
+            .fetch_one(self.writer.conn())
+            .await;
+        let by = match read.map_err(Error::from).and_then(|row| row.count("fence")) {
+            Ok(by) => by,
+            Err(error) => return error,
+        };
+        if by == RETIRED {
+            Error::Superseded
+        } else if by > self.fence {
+            Error::Fenced {
+                ours: self.fence,
+                by,
+            }
+        } else {
+            Error::Moved
+        }
+    }
 }
 
 impl Projectors {
     /// Reads the rows that `batch` folds upon.
-    async fn load(&mut self, from: &mut SqliteConnection, batch: &[Decoded]) -> Result<(), Error> {
+    async fn load(&mut self, from: &mut Conn<'_>, batch: &[Decoded]) -> Result<(), Error> {
         self.integrations.load(from, batch).await?;
         self.syncs.load(from, batch).await?;
         self.webhooks.load(from, batch).await
@@ -299,7 +329,7 @@ impl Projectors {
     }
 
     /// Writes what was folded. What is erased goes first: nothing of it comes back.
-    async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         self.records.write(to).await?;
         self.syncs.write(to).await?;
         self.integrations.write(to).await?;

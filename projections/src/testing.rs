@@ -1,5 +1,5 @@
 //! Test support: a log in memory that encodes commits as the real one does, a vault that seals with a
-//! visible mark, and the views that fold them.
+//! visible mark, and the views that fold them, on either engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use serde_json::{json, value::RawValue};
-use sqlx::Row as _;
+use sqlx::{
+    AssertSqlSafe, Column as _, ConnectOptions as _, Row as _, TypeInfo as _, ValueRef as _,
+};
 use tempfile::TempDir;
 use wharf_domain::{
     integrations::{self, Fence, IntegrationEvent, Outcome, Status, SyncSettings, Trigger},
@@ -21,7 +23,39 @@ use wharf_domain::{
     webhooks::{self, DeliveryEvent, MessageEvent, WebhookEvent},
 };
 
-use crate::{Db, Error, Projection, Views, bulk::Bulk};
+use crate::{
+    Db, Error, Projection, Views,
+    bulk::Bulk,
+    db::{Readers, sqlite_options},
+    postgres::Database,
+};
+
+/// Makes a test of every case for every engine. A case is an `async fn` that is told which one.
+macro_rules! on_every_engine {
+    ($($case:ident)+) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(crate::testing::Engine::Sqlite).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(crate::testing::Engine::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_engine;
+
+/// Where views lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
 
 pub(crate) const INTEGRATION: IntegrationId = IntegrationId(uuid::Uuid::from_u128(1));
 pub(crate) const WEBHOOK: WebhookId = WebhookId(uuid::Uuid::from_u128(2));
@@ -49,7 +83,7 @@ pub(crate) fn at(s: i64) -> Timestamp {
 
 /// Everything that a test needs.
 pub(crate) struct World {
-    pub(crate) dir: TempDir,
+    pub(crate) place: Place,
     pub(crate) vault: Arc<FakeVault>,
     pub(crate) views: Views,
     pub(crate) projection: Projection,
@@ -57,13 +91,50 @@ pub(crate) struct World {
     heads: BTreeMap<StreamId, Head>,
 }
 
+/// What outlives a restart.
+pub(crate) enum Place {
+    Folder(TempDir),
+    Database(Database),
+}
+
+impl Place {
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        match self {
+            Self::Folder(dir) => dir.path(),
+            Self::Database(_) => panic!("only SQLite has a folder"),
+        }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        match self {
+            Self::Folder(_) => panic!("only PostgreSQL has a data base"),
+            Self::Database(database) => database,
+        }
+    }
+
+    pub(crate) async fn open(&self, vault: Arc<FakeVault>) -> (Views, Projection) {
+        match self {
+            Self::Folder(dir) => Views::open(dir.path(), vault).await.unwrap(),
+            Self::Database(database) => {
+                let url = Secret::new(database.url());
+                let views = Views::postgres(&url, vault).await.unwrap();
+                let projection = views.projection(0).await.unwrap();
+                (views, projection)
+            }
+        }
+    }
+}
+
 impl World {
-    pub(crate) async fn new() -> Self {
-        let dir = TempDir::new().unwrap();
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let place = match engine {
+            Engine::Sqlite => Place::Folder(TempDir::new().unwrap()),
+            Engine::Postgres => Place::Database(Database::new().await),
+        };
         let vault = Arc::new(FakeVault::default());
-        let (views, projection) = Views::open(dir.path(), vault.clone()).await.unwrap();
+        let (views, projection) = place.open(vault.clone()).await;
         Self {
-            dir,
+            place,
             vault,
             views,
             projection,
@@ -122,18 +193,37 @@ impl World {
         self.restarted_after(|_| {}).await
     }
 
-    /// Opens the views again, after something happened to the closed directory.
-    pub(crate) async fn restarted_after(self, happened: impl FnOnce(&std::path::Path)) -> Self {
-        self.views.db().readers.close().await;
+    /// Opens the views again, after something happened to what they lie in.
+    pub(crate) async fn restarted_after(self, happened: impl FnOnce(&Place)) -> Self {
+        match &self.views.db().readers {
+            Readers::Sqlite { pool, .. } => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
         self.projection.close().await.unwrap();
-        happened(self.dir.path());
-        let opened = Views::open(self.dir.path(), self.vault.clone()).await;
-        let (views, projection) = opened.unwrap();
+        happened(&self.place);
+        let (views, projection) = self.place.open(self.vault.clone()).await;
         Self {
             views,
             projection,
             ..self
         }
+    }
+
+    /// Executes something on the live generation, beside whoever writes it.
+    pub(crate) async fn meddle(&self, sql: &'static str) {
+        let done = match &self.views.db().readers {
+            Readers::Sqlite { path, .. } => {
+                let mut beside = sqlite_options(path).connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut beside).await.map(drop)
+            }
+            Readers::Postgres(pool) => {
+                let options = pool.connect_options().as_ref().clone();
+                let options = options.options([("default_transaction_read_only", "off")]);
+                let mut beside = options.connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut beside).await.map(drop)
+            }
+        };
+        done.unwrap();
     }
 
     pub(crate) fn integration(&mut self, events: &[IntegrationEvent]) -> Position {
@@ -388,60 +478,68 @@ impl Vault for FakeVault {
     }
 }
 
-/// Every row of every table as text, to compare generations.
+/// Every row of every table as text, alike for both engines, to compare generations.
 pub(crate) async fn dump(db: &Db) -> Vec<String> {
+    let tables = crate::db::query(match &db.readers {
+        Readers::Sqlite { .. } => {
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+        }
+        Readers::Postgres(_) => {
+            "select table_name::text as name from information_schema.tables
+             where table_schema = current_schema()"
+        }
+    });
     let mut rows = vec![];
-    let tables = sqlx::query(
-        "select name from sqlite_master where type = 'table'
-                              and name not like 'sqlite_%' order by name",
-    )
-    .fetch_all(&db.readers)
-    .await
-    .unwrap();
-    for table in tables {
-        let table: String = table.get("name");
-        let columns = sqlx::query("select name from pragma_table_info($1)")
-            .bind(&table)
-            .fetch_all(&db.readers)
-            .await
-            .unwrap();
-        let columns: Vec<String> = columns
-            .iter()
-            .map(|row| format!("quote({})", row.get::<String, _>("name")))
-            .collect();
-        let text = columns.join(" || ',' || ");
-        let select = format!("select {text} as line from {table} order by 1");
-        let lines = sqlx::query(sqlx::AssertSqlSafe(select))
-            .fetch_all(&db.readers)
-            .await
-            .unwrap();
-        rows.extend(
-            lines
-                .iter()
-                .map(|row| format!("{table}: {}", row.get::<String, _>("line"))),
-        );
+    for table in tables.fetch_all(db).await.unwrap() {
+        let table = table.text("name").unwrap();
+        let all = AssertSqlSafe(format!("select * from {table}"));
+        macro_rules! lines {
+            ($pool:expr) => {
+                for row in sqlx::query(all).fetch_all($pool).await.unwrap() {
+                    let columns = row.columns().iter().map(|column| {
+                        let (at, value) = (column.ordinal(), row.try_get_raw(column.ordinal()));
+                        let value = value.unwrap();
+                        match value.type_info().name() {
+                            _ if value.is_null() => "null".to_owned(),
+                            "INTEGER" | "INT8" => row.get::<i64, _>(at).to_string(),
+                            "BLOB" | "BYTEA" => format!("{:x?}", row.get::<&[u8], _>(at)),
+                            _ => row.get::<String, _>(at),
+                        }
+                    });
+                    let columns: Vec<_> = columns.collect();
+                    rows.push(format!("{table}: {}", columns.join(",")));
+                }
+            };
+        }
+        match &db.readers {
+            Readers::Sqlite { pool, .. } => lines!(pool),
+            Readers::Postgres(pool) => lines!(pool),
+        }
     }
+    rows.sort();
     rows
 }
 
-/// How the data base finds the rows of a statement.
+/// How SQLite finds the rows of a statement.
 pub(crate) async fn plan(sql: &str) -> Vec<String> {
-    let world = World::new().await;
-    let steps = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {sql}")))
-        .fetch_all(&world.views.db().readers)
-        .await
-        .unwrap();
+    let world = World::new(Engine::Sqlite).await;
+    let explain = AssertSqlSafe(format!("explain query plan {sql}"));
+    let Readers::Sqlite { pool, .. } = &world.views.db().readers else {
+        return vec![];
+    };
+    let steps = sqlx::query(explain).fetch_all(pool).await.unwrap();
     steps.iter().map(|step| step.get("detail")).collect()
 }
 
 /// The statements find their rows by an index, however many rows there are.
 pub(crate) async fn assert_no_scan(tables: &[&str], statements: &[&Bulk]) {
     for statement in statements {
-        let steps = plan(&statement.render(2)).await;
+        let text = statement.render_values(2);
+        let steps = plan(&text).await;
         let scans = |step: &&String| {
             let mut words = step.split(' ');
             words.next() == Some("SCAN") && words.next().is_some_and(|name| tables.contains(&name))
         };
-        assert_eq!(steps.iter().find(scans), None, "{}", statement.render(2));
+        assert_eq!(steps.iter().find(scans), None, "{text}");
     }
 }

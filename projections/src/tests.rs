@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::Connection;
 use wharf_domain::{
     integrations::{IntegrationEvent, Outcome, SyncScheduled},
     kernel::Position,
@@ -10,9 +9,29 @@ use wharf_domain::{
 
 use crate::{Error, Lagging, overview, testing::*};
 
+on_every_engine! {
+    inv01_whatever_the_batches_the_views_are_the_same
+    inv01_a_rebuild_beside_gives_the_same_views_and_goes_live_by_a_swap
+    a_generation_that_is_behind_does_not_go_live
+    a_rebuild_does_not_move_the_published_position
+    inv07_the_same_commits_again_change_nothing
+    a_gap_is_refused_and_nothing_of_the_batch_is_folded
+    a_batch_that_fails_leaves_no_rows_and_is_folded_once_later
+    a_transaction_that_fails_midway_rolls_rows_and_checkpoint_back
+    a_checkpoint_that_another_writer_moved_is_noticed
+    a_fold_that_was_cancelled_goes_on_as_if_it_had_not_been
+    an_event_that_nobody_knows_is_parked_and_the_rest_is_folded
+    those_who_wait_are_told_when_the_views_are_there
+    those_who_wait_too_long_are_told_how_far_the_views_are
+    a_projection_whose_lease_another_node_took_writes_no_more
+    text_that_one_engine_cannot_hold_is_the_same_in_both
+    an_older_rebuild_does_not_replace_a_newer_one
+    inv13_an_id_that_is_another_projects_is_parked_and_changes_nothing
+}
+
 /// A log with something in every table.
-async fn busy() -> World {
-    let mut world = World::new().await;
+pub(crate) async fn busy(engine: Engine) -> World {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.webhook(&[webhook_created("hook")]);
     for n in 0..20_u64 {
@@ -35,12 +54,11 @@ async fn busy() -> World {
     world
 }
 
-#[tokio::test]
-async fn inv01_whatever_the_batches_the_views_are_the_same() {
-    let mut whole = busy().await;
+async fn inv01_whatever_the_batches_the_views_are_the_same(engine: Engine) {
+    let mut whole = busy(engine).await;
     let expected = dump(&*whole.applied().await).await;
     for size in [1, 7] {
-        let mut world = busy().await;
+        let mut world = busy(engine).await;
         for chunk in world.log.clone().chunks(size) {
             world.apply(chunk).await.unwrap();
         }
@@ -48,17 +66,17 @@ async fn inv01_whatever_the_batches_the_views_are_the_same() {
     }
 }
 
-#[tokio::test]
-async fn inv01_a_rebuild_beside_gives_the_same_views_and_goes_live_by_a_swap() {
-    let mut world = busy().await;
+async fn inv01_a_rebuild_beside_gives_the_same_views_and_goes_live_by_a_swap(engine: Engine) {
+    let mut world = busy(engine).await;
     let before = world.applied().await;
     let mut rebuilt = world.views.begin_rebuild().await.unwrap();
     rebuilt.apply(&world.log).await.unwrap();
     assert!(Arc::ptr_eq(&before, &world.views.db()), "not live yet");
+    let expected = dump(&before).await;
     world.views.swap(&rebuilt).await.unwrap();
     let after = world.views.db();
     assert!(!Arc::ptr_eq(&before, &after));
-    assert_eq!(dump(&before).await, dump(&after).await);
+    assert_eq!(dump(&after).await, expected);
     assert_eq!(world.views.position(), rebuilt.checkpoint());
 
     let superseded = world.apply(&[]).await;
@@ -66,9 +84,8 @@ async fn inv01_a_rebuild_beside_gives_the_same_views_and_goes_live_by_a_swap() {
         matches!(superseded, Err(Error::Superseded)),
         "{superseded:?}"
     );
-    assert!(world.dir.path().join("views.1.db").exists());
+    assert!(!dump(&before).await.is_empty(), "whoever reads it, goes on");
     drop(before);
-    assert!(!world.dir.path().join("views.1.db").exists());
 
     world.projection = rebuilt;
     world.messages(&[accepted(99)]);
@@ -78,9 +95,8 @@ async fn inv01_a_rebuild_beside_gives_the_same_views_and_goes_live_by_a_swap() {
     assert_eq!(world.views.position(), Position(world.log.len() as u64));
 }
 
-#[tokio::test]
-async fn a_generation_that_is_behind_does_not_go_live() {
-    let mut world = busy().await;
+async fn a_generation_that_is_behind_does_not_go_live(engine: Engine) {
+    let mut world = busy(engine).await;
     world.applied().await;
     let mut rebuilt = world.views.begin_rebuild().await.unwrap();
     rebuilt.apply(&world.log[..5]).await.unwrap();
@@ -95,18 +111,16 @@ async fn a_generation_that_is_behind_does_not_go_live() {
     assert_eq!(world.views.position(), Position(world.log.len() as u64));
 }
 
-#[tokio::test]
-async fn a_rebuild_does_not_move_the_published_position() {
-    let mut world = busy().await;
+async fn a_rebuild_does_not_move_the_published_position(engine: Engine) {
+    let mut world = busy(engine).await;
     world.apply_first(3).await;
     let mut rebuilt = world.views.begin_rebuild().await.unwrap();
     rebuilt.apply(&world.log).await.unwrap();
     assert_eq!(world.views.position(), Position(3));
 }
 
-#[tokio::test]
-async fn inv07_the_same_commits_again_change_nothing() {
-    let mut world = busy().await;
+async fn inv07_the_same_commits_again_change_nothing(engine: Engine) {
+    let mut world = busy(engine).await;
     let expected = dump(&*world.applied().await).await;
     let again = world.log.clone();
     let position = world.apply(&again).await.unwrap();
@@ -117,9 +131,8 @@ async fn inv07_the_same_commits_again_change_nothing() {
     assert_eq!(dump(&world.views.db()).await, expected);
 }
 
-#[tokio::test]
-async fn a_gap_is_refused_and_nothing_of_the_batch_is_folded() {
-    let mut world = busy().await;
+async fn a_gap_is_refused_and_nothing_of_the_batch_is_folded(engine: Engine) {
+    let mut world = busy(engine).await;
     let mut holey = world.log.clone();
     holey.remove(4);
     let refused = world.apply(&holey).await;
@@ -135,9 +148,8 @@ async fn a_gap_is_refused_and_nothing_of_the_batch_is_folded() {
     world.applied().await;
 }
 
-#[tokio::test]
-async fn a_batch_that_fails_leaves_no_rows_and_is_folded_once_later() {
-    let mut world = busy().await;
+async fn a_batch_that_fails_leaves_no_rows_and_is_folded_once_later(engine: Engine) {
+    let mut world = busy(engine).await;
     *world.vault.unavailable.lock().unwrap() = true;
     let log = world.log.clone();
     let failed = world.apply(&log).await;
@@ -145,48 +157,51 @@ async fn a_batch_that_fails_leaves_no_rows_and_is_folded_once_later() {
     assert_eq!(dump(&world.views.db()).await.len(), 1);
     *world.vault.unavailable.lock().unwrap() = false;
     let rows = dump(&*world.applied().await).await;
-    assert_eq!(rows, dump(&*busy().await.applied().await).await);
+    assert_eq!(rows, dump(&*busy(engine).await.applied().await).await);
 }
 
-#[tokio::test]
-async fn a_transaction_that_fails_midway_rolls_rows_and_checkpoint_back() {
-    let mut world = busy().await;
+async fn a_transaction_that_fails_midway_rolls_rows_and_checkpoint_back(engine: Engine) {
+    let mut world = busy(engine).await;
     world.apply_first(2).await;
     let before = dump(&world.views.db()).await;
-    let mut saboteur = open_beside(&world).await;
-    let refuse = "create trigger refuse before insert on timer
-                  begin select raise(abort, 'refused'); end";
-    sqlx::raw_sql(refuse).execute(&mut saboteur).await.unwrap();
+    let (refuse, allow) = match engine {
+        Engine::Sqlite => (
+            "create trigger refuse before insert on timer
+             begin select raise(abort, 'refused'); end",
+            "drop trigger refuse",
+        ),
+        Engine::Postgres => (
+            "create function refuse() returns trigger language plpgsql
+             as $$ begin raise 'refused'; end $$;
+             create trigger refuse before insert on timer execute function refuse()",
+            "drop function refuse cascade",
+        ),
+    };
+    world.meddle(refuse).await;
     let log = world.log.clone();
     let failed = world.apply(&log).await;
     assert!(matches!(failed, Err(Error::Storage(_))), "{failed:?}");
     assert_eq!(dump(&world.views.db()).await, before);
     assert_eq!(world.views.position(), Position(2));
-    let allow = "drop trigger refuse";
-    sqlx::raw_sql(allow).execute(&mut saboteur).await.unwrap();
+    world.meddle(allow).await;
     let rows = dump(&*world.applied().await).await;
-    assert_eq!(rows, dump(&*busy().await.applied().await).await);
+    assert_eq!(rows, dump(&*busy(engine).await.applied().await).await);
 }
 
-#[tokio::test]
-async fn a_checkpoint_that_another_writer_moved_is_noticed() {
-    let mut world = busy().await;
+async fn a_checkpoint_that_another_writer_moved_is_noticed(engine: Engine) {
+    let mut world = busy(engine).await;
     world.apply_first(2).await;
-    let mut other = open_beside(&world).await;
-    let moved = "update checkpoint set position = 9";
-    sqlx::raw_sql(moved).execute(&mut other).await.unwrap();
+    world.meddle("update checkpoint set position = 9").await;
     let log = world.log.clone();
     let refused = world.apply(&log).await;
     assert!(matches!(refused, Err(Error::Moved)), "{refused:?}");
-    let back = "update checkpoint set position = 2";
-    sqlx::raw_sql(back).execute(&mut other).await.unwrap();
+    world.meddle("update checkpoint set position = 2").await;
     let rows = dump(&*world.applied().await).await;
-    assert_eq!(rows, dump(&*busy().await.applied().await).await);
+    assert_eq!(rows, dump(&*busy(engine).await.applied().await).await);
 }
 
-#[tokio::test]
-async fn a_fold_that_was_cancelled_goes_on_as_if_it_had_not_been() {
-    let mut world = busy().await;
+async fn a_fold_that_was_cancelled_goes_on_as_if_it_had_not_been(engine: Engine) {
+    let mut world = busy(engine).await;
     let log = world.log.clone();
     for polls in 1..40 {
         let mut fold = Box::pin(world.projection.apply(&log));
@@ -198,12 +213,11 @@ async fn a_fold_that_was_cancelled_goes_on_as_if_it_had_not_been() {
         }
     }
     let rows = dump(&*world.applied().await).await;
-    assert_eq!(rows, dump(&*busy().await.applied().await).await);
+    assert_eq!(rows, dump(&*busy(engine).await.applied().await).await);
 }
 
-#[tokio::test]
-async fn an_event_that_nobody_knows_is_parked_and_the_rest_is_folded() {
-    let mut world = World::new().await;
+async fn an_event_that_nobody_knows_is_parked_and_the_rest_is_folded(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.messages(&[accepted(1)]);
     let body = String::from_utf8(world.log[0].body.to_vec()).unwrap();
     world.log[0].body = body
@@ -225,9 +239,8 @@ async fn an_event_that_nobody_knows_is_parked_and_the_rest_is_folded() {
     assert!(found.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn those_who_wait_are_told_when_the_views_are_there() {
-    let mut world = busy().await;
+async fn those_who_wait_are_told_when_the_views_are_there(engine: Engine) {
+    let mut world = busy(engine).await;
     let views = world.views.clone();
     let end = Position(world.log.len() as u64);
     let (reached, _) = tokio::join!(
@@ -237,9 +250,8 @@ async fn those_who_wait_are_told_when_the_views_are_there() {
     assert_eq!(reached, Ok(()));
 }
 
-#[tokio::test]
-async fn those_who_wait_too_long_are_told_how_far_the_views_are() {
-    let world = World::new().await;
+async fn those_who_wait_too_long_are_told_how_far_the_views_are(engine: Engine) {
+    let world = World::new(engine).await;
     let late = world.views.wait_for(Position(1), Duration::ZERO).await;
     assert_eq!(
         late,
@@ -249,49 +261,8 @@ async fn those_who_wait_too_long_are_told_how_far_the_views_are() {
     );
 }
 
-#[tokio::test]
-async fn views_of_another_version_or_beyond_use_begin_anew() {
-    for damage in ["version", "file", "pointer"] {
-        let mut world = busy().await;
-        let expected = dump(&*world.applied().await).await;
-        if damage == "version" {
-            let mut writer = open_beside(&world).await;
-            let old = "update checkpoint set version = 0";
-            sqlx::raw_sql(old).execute(&mut writer).await.unwrap();
-            writer.close().await.unwrap();
-        }
-        let happened = |dir: &std::path::Path| match damage {
-            "file" => std::fs::write(dir.join("views.1.db"), [7; 9000]).unwrap(),
-            "pointer" => std::fs::write(dir.join("views.current"), "?").unwrap(),
-            _ => {}
-        };
-        let mut world = world.restarted_after(happened).await;
-        assert_eq!(world.views.position(), Position::START, "{damage}");
-        assert_eq!(dump(&*world.applied().await).await, expected, "{damage}");
-        assert!(!world.dir.path().join("views.1.db").exists(), "{damage}");
-    }
-}
-
-#[tokio::test]
-async fn a_rebuild_that_never_went_live_is_swept_at_the_next_start() {
-    let mut world = busy().await;
-    world.applied().await;
-    drop(world.views.begin_rebuild().await.unwrap());
-    assert!(world.dir.path().join("views.2.db").exists());
-    let world = world.restarted().await;
-    assert!(!world.dir.path().join("views.2.db").exists());
-    assert_eq!(world.views.position(), Position(world.log.len() as u64));
-}
-
-async fn open_beside(world: &World) -> sqlx::SqliteConnection {
-    use sqlx::ConnectOptions;
-    let path = world.dir.path().join("views.1.db");
-    crate::db::writer_options(&path).connect().await.unwrap()
-}
-
-#[tokio::test]
-async fn an_older_rebuild_does_not_replace_a_newer_one() {
-    let world = World::new().await;
+async fn an_older_rebuild_does_not_replace_a_newer_one(engine: Engine) {
+    let world = World::new(engine).await;
     let older = world.views.begin_rebuild().await.unwrap();
     let newer = world.views.begin_rebuild().await.unwrap();
     world.views.swap(&newer).await.unwrap();
@@ -299,10 +270,9 @@ async fn an_older_rebuild_does_not_replace_a_newer_one() {
     assert!(matches!(refused, Err(Error::Superseded)), "{refused:?}");
 }
 
-#[tokio::test]
-async fn inv13_an_id_that_is_another_projects_is_parked_and_changes_nothing() {
+async fn inv13_an_id_that_is_another_projects_is_parked_and_changes_nothing(engine: Engine) {
     use wharf_domain::kernel::StreamId;
-    let mut world = World::new().await;
+    let mut world = World::new(engine).await;
     world.integration(&[created()]);
     world.webhook(&[webhook_created("hook")]);
     let before = dump(&*world.applied().await).await;
@@ -327,4 +297,125 @@ async fn inv13_an_id_that_is_another_projects_is_parked_and_changes_nothing() {
     assert_eq!(ours(after), ours(before));
     let db = world.views.db();
     assert_eq!(overview::counts(&db).await.unwrap().parked, 3);
+}
+
+async fn a_projection_whose_lease_another_node_took_writes_no_more(engine: Engine) {
+    let mut world = busy(engine).await;
+    let log = world.log.clone();
+    let mut first = world.views.projection(7).await.unwrap();
+    first.apply(&log[..3]).await.unwrap();
+    let mut second = world.views.projection(8).await.unwrap();
+    assert_eq!(
+        second.checkpoint(),
+        Position(3),
+        "it goes on where the first was"
+    );
+    let before = dump(&world.views.db()).await;
+    for _ in 0..2 {
+        let refused = first.apply(&log).await;
+        assert!(
+            matches!(refused, Err(Error::Fenced { ours: 7, by: 8 })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(dump(&world.views.db()).await, before);
+    let late = world.views.projection(7).await.err();
+    assert!(
+        matches!(late, Some(Error::Fenced { ours: 7, by: 8 })),
+        "{late:?}"
+    );
+    second.apply(&log).await.unwrap();
+    assert_eq!(world.views.position(), Position(log.len() as u64));
+    // The lease holds for a generation that goes live under it.
+    let mut rebuilt = world.views.begin_rebuild().await.unwrap();
+    rebuilt.apply(&log).await.unwrap();
+    world.views.swap(&rebuilt).await.unwrap();
+    world.messages(&[accepted(99)]);
+    let log = world.log.clone();
+    let refused = second.apply(&log).await;
+    assert!(matches!(refused, Err(Error::Superseded)), "{refused:?}");
+    let mut second = world.views.projection(8).await.unwrap();
+    second.apply(&log).await.unwrap();
+    assert_eq!(world.views.position(), Position(log.len() as u64));
+}
+
+async fn text_that_one_engine_cannot_hold_is_the_same_in_both(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.webhook(&[webhook_created("ho\0ok")]);
+    let deleted = |reason: &str| {
+        wharf_domain::webhooks::WebhookEvent::Disabled(wharf_domain::webhooks::Disabled {
+            reason: reason.to_owned(),
+        })
+    };
+    world.webhook(&[deleted("be\0cause")]);
+    let db = world.applied().await;
+    let row = crate::webhooks::get(&db, &project(), WEBHOOK).await;
+    let row = row.unwrap().unwrap();
+    assert_eq!(row.definition.name, "ho\0ok", "JSON escapes it");
+    assert_eq!(row.disabled_reason.as_deref(), Some("be\u{fffd}cause"));
+}
+
+#[tokio::test]
+async fn both_engines_hold_the_same_rows_and_give_the_same_answers() {
+    let mut dumps = vec![];
+    let mut answers = vec![];
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let mut world = busy(engine).await;
+        // In an order that depends on who compares.
+        world.integration(&[requested(2, 2)]);
+        let models = ["zoo", "Äpfel", "apple", "Zoo", "_x", "a-b", "ab", "Ab"];
+        for (number, model) in (0..).zip(models) {
+            world.journal(&[page(2, 2, number, &[(model, model, Some(1), 10)])]);
+        }
+        let db = world.applied().await;
+        dumps.push(dump(&db).await);
+        answers.push(answered(&db).await);
+    }
+    assert_eq!(dumps[0], dumps[1]);
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[0].contains("Äpfel"), "{}", answers[0]);
+}
+
+/// What every query answers, as JSON.
+async fn answered(db: &crate::Db) -> String {
+    use crate::{Page, integrations, messages, records, syncs, timers, webhooks};
+    let (own, page) = (project(), Page::first(50));
+    let any = records::Filter {
+        include_deleted: true,
+        ..records::Filter::default()
+    };
+    let attempts = webhooks::AttemptFilter::default();
+    let end = Position(1000);
+    let answers = (
+        (
+            integrations::list(db, &own, &integrations::Filter::default(), page)
+                .await
+                .unwrap(),
+            syncs::runs(db, &own, INTEGRATION, page).await.unwrap(),
+            syncs::last_cursor(db, &own, INTEGRATION).await.unwrap(),
+            records::list(db, &own, INTEGRATION, &any, None, 50)
+                .await
+                .unwrap(),
+            records::counts_by_model(db, &own, INTEGRATION)
+                .await
+                .unwrap(),
+            records::seen_before(db, &own, INTEGRATION, end, 50, None)
+                .await
+                .unwrap(),
+        ),
+        (
+            webhooks::list(db, &own, None, page).await.unwrap(),
+            webhooks::matching(db, &own, end).await.unwrap(),
+            webhooks::attempts(db, &own, WEBHOOK, attempts, page)
+                .await
+                .unwrap(),
+            messages::message(db, &own, message(3)).await.unwrap(),
+            timers::next_due(db).await.unwrap(),
+            overview::counts(db).await.unwrap(),
+        ),
+    );
+    // Timers that are due at once come in no order.
+    let mut due = timers::due(db, at(1_000_000), 50).await.unwrap();
+    due.sort_by_key(|timer| timer.set_by);
+    serde_json::to_string_pretty(&(answers, due)).unwrap()
 }

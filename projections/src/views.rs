@@ -1,22 +1,29 @@
 //! The views as a whole: which generation is live, how far it is, and how to build another beside it.
 //!
 //! Opened by `server`; `api` and the workers read through [`Views::db`], `runtime` writes through the
-//! [`Projection`].
+//! [`Projection`]. On `PostgreSQL` several nodes have them open: the one that holds the lease
+//! [`Views::lease_name`] writes, and each drives [`Views::follow`] to hear of it.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
-use wharf_domain::{kernel::Position, ports::Vault};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use wharf_domain::{
+    kernel::{Position, Secret},
+    ports::{Leases, Vault},
+};
 
-use crate::{Db, Error, Projection, generation::Files};
+use crate::{
+    Db, Error, Projection, VERSION,
+    generation::{Files, Home, Live, Schemas, moved},
+    leases,
+};
+
+/// How often a node looks by itself at what the others do to shared views; it hears of it at once.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The views. Cheap to clone.
 #[derive(Clone)]
@@ -26,18 +33,10 @@ pub struct Views {
 
 /// What the views and the projections of all generations share.
 pub(crate) struct Shared {
-    files: Files,
+    home: Home,
     pub(crate) vault: Arc<dyn Vault>,
     live: ArcSwap<Db>,
-    published: watch::Sender<Published>,
-    /// The number of the newest generation.
-    newest: AtomicU64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Published {
-    generation: u64,
-    position: Position,
+    published: watch::Sender<Live>,
 }
 
 /// The views did not get there in time.
@@ -65,34 +64,117 @@ impl Views {
     /// The files cannot be used.
     pub async fn open(dir: &Path, vault: Arc<dyn Vault>) -> Result<(Self, Projection), Error> {
         let files = Files::new(dir);
-        let usable = match files.current().await? {
-            Some(number) => files.open(number).await?.map(|opened| (number, opened)),
-            None => None,
-        };
-        let (number, opened) = match usable {
-            Some(usable) => usable,
-            None => {
-                let number = files.newest().await? + 1;
-                let opened = files.create(number).await?;
-                files.set_current(number).await?;
-                (number, opened)
-            }
-        };
-        files.sweep(number).await?;
-        let live = Db::open(&files.path(number));
-        let (published, _) = watch::channel(Published {
-            generation: number,
+        let (number, opened) = files.open_live().await?;
+        let live = Live {
+            number,
             position: opened.1,
-        });
-        let shared = Arc::new(Shared {
-            files,
-            vault,
-            live: ArcSwap::from_pointee(live),
-            published,
-            newest: AtomicU64::new(number),
-        });
-        let projection = Projection::new(number, opened, Arc::clone(&shared));
-        Ok((Self { shared }, projection))
+        };
+        let views = Self::new(Home::Files(files), live, vault);
+        let projection = Projection::new(number, opened, 0, Arc::clone(&views.shared));
+        Ok((views, projection))
+    }
+
+    /// Opens the views in the data base at `url` (`postgres://…`), which any number of nodes share, and
+    /// makes what is not there. [`Self::projection`] writes them.
+    ///
+    /// # Errors
+    /// The data base cannot be reached, or does not let this user make schemas.
+    pub async fn postgres(url: &Secret<String>, vault: Arc<dyn Vault>) -> Result<Self, Error> {
+        let schemas = Schemas::connect(url).await?;
+        let live = schemas.live_or_first().await?;
+        Ok(Self::new(Home::Schemas(schemas), live, vault))
+    }
+
+    fn new(home: Home, live: Live, vault: Arc<dyn Vault>) -> Self {
+        let db = home.db(live.number);
+        Self {
+            shared: Arc::new(Shared {
+                home,
+                vault,
+                live: ArcSwap::from_pointee(db),
+                published: watch::channel(live).0,
+            }),
+        }
+    }
+
+    /// The lease that allows to write these views: one for each version of them, since an old and a new
+    /// node, side by side, have generations of their own.
+    #[must_use]
+    pub fn lease_name() -> String {
+        format!("projector/v{VERSION}")
+    }
+
+    /// Who is the only one of all nodes that have these views open to do something. `holder` names this
+    /// node: the same after each start, and no other's.
+    #[must_use]
+    pub fn leases(&self, holder: &str) -> Arc<dyn Leases> {
+        match &self.shared.home {
+            Home::Files(_) => Arc::new(leases::Alone),
+            Home::Schemas(schemas) => Arc::new(leases::Shared::new(schemas.options(), holder)),
+        }
+    }
+
+    /// The writer of the live generation, for whoever holds the lease with this `fence`. From now on who
+    /// wrote under a lower one is refused with [`Error::Fenced`].
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if another node holds the lease by now; the data base failed.
+    pub async fn projection(&self, fence: u64) -> Result<Projection, Error> {
+        loop {
+            if let Home::Schemas(schemas) = &self.shared.home {
+                self.shared.show(schemas.live_or_first().await?);
+            }
+            let number = self.shared.live_generation();
+            let opened = match self.shared.home.writer(number, fence).await {
+                // Another generation went live in between.
+                Err(Error::Superseded) => continue,
+                opened => opened?,
+            };
+            self.shared.publish(number, opened.1);
+            return Ok(Projection::new(
+                number,
+                opened,
+                fence,
+                Arc::clone(&self.shared),
+            ));
+        }
+    }
+
+    /// Follows what other nodes do to these views, until that fails: how far they are, and which
+    /// generation is live. Whoever opened shared views drives this and calls again after an error; for
+    /// views that are not shared it never returns. Also drops generations that nobody needs any more.
+    ///
+    /// # Errors
+    /// The data base failed.
+    pub async fn follow(&self) -> Result<(), Error> {
+        let Home::Schemas(schemas) = &self.shared.home else {
+            return std::future::pending().await;
+        };
+        let mut news = schemas.listen().await?;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let heard = tokio::select! {
+                heard = news.try_recv() => heard?,
+                _ = look.tick() => {
+                    if let Err(error) = schemas.sweep().await {
+                        tracing::warn!(%error, "old views stay for now");
+                    }
+                    None
+                }
+            };
+            match heard.and_then(|heard| moved(heard.payload())) {
+                Some(live) if live.number == self.shared.live_generation() => {
+                    self.shared.publish(live.number, live.position);
+                }
+                // A swap, a connection that was lost, or time to look.
+                Some(_) | None => {
+                    if let Some(live) = schemas.live().await? {
+                        self.shared.show(live);
+                    }
+                }
+            }
+        }
     }
 
     /// How far the views in `dir` are, without opening them for writing: for commands that look while
@@ -102,6 +184,14 @@ impl Views {
     /// The files cannot be read.
     pub async fn peek(dir: &Path) -> Result<Option<Position>, Error> {
         Files::new(dir).peek().await
+    }
+
+    /// As [`Self::peek`], of the data base at `url`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn peek_postgres(url: &Secret<String>) -> Result<Option<Position>, Error> {
+        Schemas::new(url)?.peek().await
     }
 
     /// How far the live generation is.
@@ -132,62 +222,78 @@ impl Views {
     }
 
     /// An empty generation beside the live one. Bring it to the live one's checkpoint, then
-    /// [`Self::swap`]; if it is dropped before, its files are deleted at the next start.
+    /// [`Self::swap`]; if it is dropped before, its file is deleted at the next start, its schema a
+    /// minute later.
     ///
     /// # Errors
-    /// The files cannot be used.
+    /// The storage failed.
     pub async fn begin_rebuild(&self) -> Result<Projection, Error> {
-        let number = self.shared.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        let opened = self.shared.files.create(number).await?;
-        Ok(Projection::new(number, opened, Arc::clone(&self.shared)))
+        let (number, opened) = self.shared.home.create().await?;
+        Ok(Projection::new(number, opened, 0, Arc::clone(&self.shared)))
     }
 
     /// Makes the generation of `new` the live one. From then on the projection that was live answers
-    /// [`Error::Superseded`], and its files go once nobody reads them.
+    /// [`Error::Superseded`], and its generation goes once nobody reads it. [`Self::projection`] gives the
+    /// writer under the same lease as before.
     ///
-    /// Nothing may be applied to the live projection meanwhile: the one loop that owns both catches up
-    /// with `new`, then swaps.
+    /// In files, nothing may be applied to the live projection meanwhile: the one loop that owns both
+    /// catches up with `new`, then swaps. In a data base any node may swap; it is [`Error::Behind`] as
+    /// long as the projector is faster.
     ///
     /// # Errors
     /// [`Error::Behind`] if readers would see the views go back; [`Error::Superseded`] if a newer
-    /// generation went live meanwhile; the files cannot be used.
+    /// generation went live meanwhile; the storage failed.
     pub async fn swap(&self, new: &Projection) -> Result<(), Error> {
         if self.shared.live_generation() > new.number() {
             return Err(Error::Superseded);
         }
-        let live = self.position();
-        if new.checkpoint() < live {
-            return Err(Error::Behind {
-                live,
-                new: new.checkpoint(),
-            });
-        }
-        let number = new.number();
-        let db = Db::open(&self.shared.files.path(number));
-        self.shared.files.set_current(number).await?;
-        let old = self.shared.live.swap(Arc::new(db));
-        old.retire();
-        self.shared.published.send_replace(Published {
-            generation: number,
-            position: new.checkpoint(),
-        });
+        let live = match &self.shared.home {
+            Home::Files(files) => {
+                let (live, position) = (self.position(), new.checkpoint());
+                if position < live {
+                    return Err(Error::Behind {
+                        live,
+                        new: position,
+                    });
+                }
+                files.set_current(new.number()).await?;
+                Live {
+                    number: new.number(),
+                    position,
+                }
+            }
+            Home::Schemas(schemas) => schemas.swap(new.number()).await?,
+        };
+        self.shared.show(live);
         Ok(())
     }
 }
 
 impl Shared {
     pub(crate) fn live_generation(&self) -> u64 {
-        self.published.borrow().generation
+        self.published.borrow().number
     }
 
-    /// Tells those who wait, if `generation` is the live one.
-    pub(crate) fn publish(&self, generation: u64, position: Position) {
+    /// Shows readers what is live by now.
+    fn show(&self, live: Live) {
+        let known = self.live_generation();
+        if live.number > known {
+            let old = self.live.swap(Arc::new(self.home.db(live.number)));
+            old.retire();
+        }
+        if live.number >= known {
+            self.published.send_replace(live);
+        }
+    }
+
+    /// Tells those who wait, if `number` is the live generation.
+    pub(crate) fn publish(&self, number: u64, position: Position) {
         self.published.send_if_modified(|published| {
-            let live = published.generation == generation;
-            if live {
+            let news = published.number == number && published.position < position;
+            if news {
                 published.position = position;
             }
-            live
+            news
         });
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod connector;
 mod dispatch;
 mod http;
+mod lease;
 mod log;
 mod spool;
 mod vault;
@@ -17,6 +18,7 @@ pub use connector::{
 };
 pub use dispatch::{Context, Dispatch, DispatchError, Receipt};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, TrustClass};
+pub use lease::{Lease, LeaseError, Leases};
 pub use log::{
     Append, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError, Refusal, StartAt,
 };

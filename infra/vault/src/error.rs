@@ -38,13 +38,13 @@ pub enum Error {
         /// Id of the key that was given.
         given: String,
     },
-    /// The vault's file contradicts itself.
+    /// The vault contradicts itself.
     #[error("the vault is damaged: {0}; restore it from a backup")]
     Damaged(&'static str),
     /// A newer version made this vault.
     #[error("the vault has schema {found}, this version knows {known}; upgrade wharf")]
     Newer {
-        /// Schema of the file.
+        /// Schema of the vault.
         found: i64,
         /// Newest schema this version knows.
         known: i64,
@@ -58,6 +58,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The address of the data base is none.
+    #[error("the address of the vault is not postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Address(#[source] sqlx::Error),
     /// The vault's database does not open.
     #[error("the vault's database cannot be opened")]
     Storage(#[from] sqlx::Error),

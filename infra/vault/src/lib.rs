@@ -9,7 +9,7 @@
 //! - **shredding** a scope destroys its data key; what was sealed under it is noise from then on,
 //!   also in backups of the log.
 //!
-//! [`SqliteVault`] implements the ports [`Vault`](wharf_domain::ports::Vault) and
+//! [`SqlVault`] implements the ports [`Vault`](wharf_domain::ports::Vault) and
 //! [`Answers`](wharf_domain::ports::Answers); `infra/server` opens it, everybody else knows the ports.
 //! Nothing here is ever logged, traced or counted by name, and no error carries a byte of a secret.
 
@@ -17,7 +17,15 @@ mod envelope;
 mod error;
 mod keyfile;
 mod master;
-mod sqlite;
+#[cfg(test)]
+#[path = "../../../tests/src/postgres.rs"]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "it is a public module of the tests' crate, too"
+)]
+mod postgres;
+mod sql;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -25,4 +33,4 @@ mod tests;
 
 pub use error::Error;
 pub use master::MasterKey;
-pub use sqlite::SqliteVault;
+pub use sql::{SqlVault, SqlVault as SqliteVault};

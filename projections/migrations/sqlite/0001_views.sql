@@ -7,7 +7,9 @@ create table checkpoint (
     -- the code's VERSION that made these tables; another version starts a new generation
     version  integer not null,
     -- the last commit whose rows are all here
-    position integer not null
+    position integer not null,
+    -- of the lease under which it moved last; who holds a lower one writes no more
+    fence    integer not null
 ) strict;
 
 -- Owned by `projection`: events that no projector could fold. A person must look at each.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
 use wharf_domain::{
     credentials::CredentialEvent,
     integrations::{Integration, IntegrationEvent, Outcome, Status},
@@ -13,6 +12,7 @@ use super::{Auth, Row, query};
 use crate::{
     Error,
     bulk::Bulk,
+    db::Conn,
     decode::{Decoded, Fact, Origin},
     rows::Rows,
 };
@@ -21,7 +21,7 @@ pub(super) static READ: Bulk = Bulk::new(
     "select i.*, c.auth_type, c.auth_generation
      from integration i
      left join credential c on c.integration = i.id and c.project = i.project
-     where i.id in (values ",
+     where i.id in (",
     1,
     ")",
 );
@@ -29,7 +29,7 @@ pub(super) static READ: Bulk = Bulk::new(
 static WRITE: Bulk = Bulk::new(
     "insert into integration (id, number, project, integration_type, name, configuration,
        sync_settings, status, open_run, open_fence, fence, next_run_at, last_sync_at,
-       sync_error_message, created_by, created_at, updated_at, revision, position) values ",
+       sync_error_message, created_by, created_at, updated_at, revision, position) ",
     19,
     " on conflict (id) do update set
        name = excluded.name, configuration = excluded.configuration,
@@ -40,19 +40,19 @@ static WRITE: Bulk = Bulk::new(
        revision = excluded.revision, position = excluded.position",
 );
 
-pub(super) static DELETE: Bulk = Bulk::new("delete from integration where id in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from integration where id in (", 1, ")");
 
 static WRITE_CREDENTIAL: Bulk = Bulk::new(
-    "insert into credential (integration, project, auth_type, auth_generation) values ",
+    "insert into credential (integration, project, auth_type, auth_generation) ",
     4,
     " on conflict (integration, project) do update set
        auth_type = excluded.auth_type, auth_generation = excluded.auth_generation",
 );
 
 pub(super) static DELETE_CREDENTIAL: Bulk = Bulk::new(
-    "delete from credential where (integration, project) in (select column1, column2 from (values ",
+    "delete from credential where (integration, project) in (select column1, column2 from (",
     2,
-    "))",
+    ") as keys)",
 );
 
 /// Folds decisions about integrations and their credentials.
@@ -66,7 +66,7 @@ impl Projector {
     /// Reads the integrations that `batch` is about, the journals' among them.
     pub(crate) async fn load(
         &mut self,
-        from: &mut SqliteConnection,
+        from: &mut Conn<'_>,
         batch: &[Decoded],
     ) -> Result<(), Error> {
         let facts = batch.iter().flat_map(|commit| &commit.facts);
@@ -157,7 +157,7 @@ impl Projector {
         self.credentials.insert((id, at.project.clone()), auth);
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         let (set, removed) = self.rows.changes();
         DELETE.execute(to, removed, |id, to| to.uuid(id.0)).await?;
         WRITE

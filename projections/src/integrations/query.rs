@@ -1,13 +1,12 @@
 //! Questions about integrations. Called by `api` and the workers.
 
-use sqlx::{Row as _, sqlite::SqliteRow};
 use wharf_domain::{
     integrations::{Fence, Live, OpenRun},
     kernel::{IntegrationId, Position, ProjectId, Revision},
 };
 
 use super::{Auth, Filter, Row};
-use crate::{Db, Error, Page, columns::Columns};
+use crate::{Db, Error, Page, columns::Columns, db::query};
 
 /// Integrations of `project`, newest first, and how many there are in all.
 ///
@@ -21,8 +20,8 @@ pub async fn list(
 ) -> Result<(Vec<Row>, u64), Error> {
     let (one, other) = filter.status.and_then(super::StatusFilter::names).unzip();
     // Rows and count are of one moment.
-    let mut moment = db.readers.begin().await?;
-    let rows = sqlx::query(
+    let mut moment = db.moment().await?;
+    let rows = query(
         "select i.*, c.auth_type, c.auth_generation
          from integration i
          left join credential c on c.integration = i.id and c.project = i.project
@@ -39,9 +38,9 @@ pub async fn list(
     .bind(filter.owner.as_deref())
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&mut *moment)
+    .fetch_all(&mut moment)
     .await?;
-    let total = sqlx::query(
+    let total = query(
         "select count(*) as n from integration
          where project = $1
            and ($2 is null or integration_type = $2)
@@ -53,7 +52,7 @@ pub async fn list(
     .bind(one)
     .bind(other)
     .bind(filter.owner.as_deref())
-    .fetch_one(&mut *moment)
+    .fetch_one(&mut moment)
     .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,
@@ -66,7 +65,7 @@ pub async fn list(
 /// # Errors
 /// The views cannot be read.
 pub async fn get(db: &Db, project: &ProjectId, id: IntegrationId) -> Result<Option<Row>, Error> {
-    sqlx::query(
+    query(
         "select i.*, c.auth_type, c.auth_generation
          from integration i
          left join credential c on c.integration = i.id and c.project = i.project
@@ -74,7 +73,7 @@ pub async fn get(db: &Db, project: &ProjectId, id: IntegrationId) -> Result<Opti
     )
     .bind(id.0.as_bytes().as_slice())
     .bind(project.as_str())
-    .fetch_optional(&db.readers)
+    .fetch_optional(db)
     .await?
     .as_ref()
     .map(row)
@@ -82,7 +81,7 @@ pub async fn get(db: &Db, project: &ProjectId, id: IntegrationId) -> Result<Opti
 }
 
 /// The row of `integration`, with its `credential`.
-pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
+pub(super) fn row(from: &Columns) -> Result<Row, Error> {
     let auth = match (
         from.opt_text("auth_type")?,
         from.opt_count("auth_generation")?,
@@ -105,7 +104,7 @@ pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
         project: from.project()?,
         number: Position(from.count("number")?),
         live: Live {
-            integration_type: from.try_get("integration_type")?,
+            integration_type: from.text("integration_type")?,
             name: from.text("name")?,
             configuration: from.json("configuration")?,
             sync_settings: from.json("sync_settings")?,

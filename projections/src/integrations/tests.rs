@@ -9,6 +9,17 @@ use wharf_domain::{
 use super::{Filter, Row, StatusFilter, get, list};
 use crate::{Page, testing::*};
 
+on_every_engine! {
+    a_created_integration_has_a_row_with_what_was_decided
+    a_row_says_what_the_aggregate_says_after_a_restart_too
+    a_run_that_brought_something_sets_last_sync_and_clears_the_error
+    a_refused_credential_shows_as_the_error_until_it_is_stored_anew
+    a_credential_shows_its_generation_even_if_it_came_first
+    a_deleted_integration_is_absent
+    inv13_another_projects_integration_is_absent
+    a_list_is_filtered_and_paged_newest_first
+}
+
 async fn row(world: &mut World) -> Row {
     let db = world.applied().await;
     get(&db, &project(), INTEGRATION).await.unwrap().unwrap()
@@ -29,9 +40,8 @@ fn stored(generation: u64) -> CredentialEvent {
     })
 }
 
-#[tokio::test]
-async fn a_created_integration_has_a_row_with_what_was_decided() {
-    let mut world = World::new().await;
+async fn a_created_integration_has_a_row_with_what_was_decided(engine: Engine) {
+    let mut world = World::new(engine).await;
     let position = world.integration(&[created()]);
     let row = row(&mut world).await;
     assert_eq!(row.project, project());
@@ -43,9 +53,8 @@ async fn a_created_integration_has_a_row_with_what_was_decided() {
     assert_eq!(row.created_by, "ann");
 }
 
-#[tokio::test]
-async fn a_row_says_what_the_aggregate_says_after_a_restart_too() {
-    let mut world = World::new().await;
+async fn a_row_says_what_the_aggregate_says_after_a_restart_too(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created()]);
     world.applied().await;
     let mut world = world.restarted().await;
@@ -65,9 +74,8 @@ async fn a_row_says_what_the_aggregate_says_after_a_restart_too() {
     );
 }
 
-#[tokio::test]
-async fn a_run_that_brought_something_sets_last_sync_and_clears_the_error() {
-    let mut world = World::new().await;
+async fn a_run_that_brought_something_sets_last_sync_and_clears_the_error(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created(), requested(1, 1)]);
     world.integration(&[settled(1, Outcome::Failed, Some("down")), requested(2, 2)]);
     let failed = row(&mut world).await;
@@ -79,9 +87,8 @@ async fn a_run_that_brought_something_sets_last_sync_and_clears_the_error() {
     assert_eq!(done.last_sync_at, Some(at(3)));
 }
 
-#[tokio::test]
-async fn a_refused_credential_shows_as_the_error_until_it_is_stored_anew() {
-    let mut world = World::new().await;
+async fn a_refused_credential_shows_as_the_error_until_it_is_stored_anew(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created(), status(Status::NeedsReauth, "token expired")]);
     let row_then = row(&mut world).await;
     assert_eq!(
@@ -92,9 +99,8 @@ async fn a_refused_credential_shows_as_the_error_until_it_is_stored_anew() {
     assert_eq!(row(&mut world).await.sync_error_message, None);
 }
 
-#[tokio::test]
-async fn a_credential_shows_its_generation_even_if_it_came_first() {
-    let mut world = World::new().await;
+async fn a_credential_shows_its_generation_even_if_it_came_first(engine: Engine) {
+    let mut world = World::new(engine).await;
     let stream = StreamId::credential(&project(), INTEGRATION);
     world.given(stream.clone(), &[stored(1)]);
     world.integration(&[created()]);
@@ -105,9 +111,8 @@ async fn a_credential_shows_its_generation_even_if_it_came_first() {
     assert_eq!(row(&mut world).await.auth, None);
 }
 
-#[tokio::test]
-async fn a_deleted_integration_is_absent() {
-    let mut world = World::new().await;
+async fn a_deleted_integration_is_absent(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given(StreamId::credential(&project(), INTEGRATION), &[stored(1)]);
     world.integration(&[created()]);
     world.applied().await;
@@ -126,9 +131,8 @@ async fn a_deleted_integration_is_absent() {
     );
 }
 
-#[tokio::test]
-async fn inv13_another_projects_integration_is_absent() {
-    let mut world = World::new().await;
+async fn inv13_another_projects_integration_is_absent(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created()]);
     let db = world.applied().await;
     assert_eq!(get(&db, &other_project(), INTEGRATION).await.unwrap(), None);
@@ -138,9 +142,8 @@ async fn inv13_another_projects_integration_is_absent() {
     assert_eq!((rows, total), (vec![], 0));
 }
 
-#[tokio::test]
-async fn a_list_is_filtered_and_paged_newest_first() {
-    let mut world = World::new().await;
+async fn a_list_is_filtered_and_paged_newest_first(engine: Engine) {
+    let mut world = World::new(engine).await;
     let id = |n: u128| IntegrationId(uuid::Uuid::from_u128(50 + n));
     for n in 0..5 {
         let stream = StreamId::integration(&project(), id(n));

@@ -1,13 +1,12 @@
 //! Owner of the table `message`. The first message of an id is kept, copies are dropped.
 
-use sqlx::SqliteConnection;
 use wharf_domain::webhooks::{Accepted, MessageEvent};
 
 use super::Row;
-use crate::{Error, bulk::Bulk, decode::Origin};
+use crate::{Error, bulk::Bulk, db::Conn, decode::Origin};
 
 static WRITE: Bulk = Bulk::new(
-    "insert into message (id, project, topic, time, bytes, only_webhook, position, idx) values ",
+    "insert into message (id, project, topic, time, bytes, only_webhook, position, idx) ",
     8,
     " on conflict (id, project) do nothing",
 );
@@ -40,7 +39,7 @@ impl Projector {
         });
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         WRITE
             .execute(to, &self.rows, |row, to| {
                 to.uuid(row.message_id.0);

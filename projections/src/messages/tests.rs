@@ -5,9 +5,14 @@ use wharf_domain::kernel::StreamId;
 use super::message as find;
 use crate::testing::*;
 
-#[tokio::test]
-async fn a_message_is_found_where_the_log_holds_it() {
-    let mut world = World::new().await;
+on_every_engine! {
+    a_message_is_found_where_the_log_holds_it
+    a_copy_of_a_message_is_dropped
+    inv13_another_projects_message_is_absent_even_under_the_same_id
+}
+
+async fn a_message_is_found_where_the_log_holds_it(engine: Engine) {
+    let mut world = World::new(engine).await;
     let position = world.messages(&[accepted(1), accepted(2)]);
     let db = world.applied().await;
     let row = find(&db, &project(), message(2)).await.unwrap().unwrap();
@@ -16,9 +21,8 @@ async fn a_message_is_found_where_the_log_holds_it() {
     assert_eq!(row.time, at(0));
 }
 
-#[tokio::test]
-async fn a_copy_of_a_message_is_dropped() {
-    let mut world = World::new().await;
+async fn a_copy_of_a_message_is_dropped(engine: Engine) {
+    let mut world = World::new(engine).await;
     let first = world.messages(&[accepted(1), accepted(1)]);
     world.applied().await;
     world.messages(&[accepted(1)]);
@@ -27,9 +31,8 @@ async fn a_copy_of_a_message_is_dropped() {
     assert_eq!((row.position, row.index), (first, 0));
 }
 
-#[tokio::test]
-async fn inv13_another_projects_message_is_absent_even_under_the_same_id() {
-    let mut world = World::new().await;
+async fn inv13_another_projects_message_is_absent_even_under_the_same_id(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.messages(&[accepted(1)]);
     let theirs = world.given(
         StreamId::messages(&other_project()),

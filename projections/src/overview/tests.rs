@@ -8,9 +8,12 @@ use wharf_domain::{
 use super::{Counts, counts};
 use crate::testing::*;
 
-#[tokio::test]
-async fn only_what_is_active_is_counted_over_all_projects() {
-    let mut world = World::new().await;
+on_every_engine! {
+    only_what_is_active_is_counted_over_all_projects
+}
+
+async fn only_what_is_active_is_counted_over_all_projects(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created()]);
     world.webhook(&[webhook_created("hook")]);
     let theirs = IntegrationId(uuid::Uuid::from_u128(77));

@@ -2,21 +2,20 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
 use wharf_domain::{kernel::Position, syncs::RecordKey};
 
 use super::{Cursor, ORDINAL_BITS, query};
-use crate::{Error, bulk::Bulk, decode::Records};
+use crate::{Error, bulk::Bulk, db::Conn, decode::Records};
 
 static WRITE: Bulk = Bulk::new(
-    "insert into record (owner, seq, key, model, start_us, deleted, body) values ",
+    "insert into record (owner, seq, key, model, start_us, deleted, body) ",
     7,
     " on conflict (owner, key) do update set
        seq = excluded.seq, model = excluded.model, start_us = excluded.start_us,
        deleted = excluded.deleted, body = excluded.body",
 );
 
-pub(super) static DELETE: Bulk = Bulk::new("delete from record where owner in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from record where owner in (", 1, ")");
 
 /// Collects the pages of a batch; the last version of each record is written.
 #[derive(Default)]
@@ -75,7 +74,7 @@ impl Projector {
         self.erased.push(number);
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         DELETE
             .execute(to, &self.erased, |number, to| to.count(number.0))
             .await?;

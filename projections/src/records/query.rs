@@ -1,14 +1,13 @@
 //! Questions about records. Called by `api` and the sync worker.
 
 use serde_json::value::RawValue;
-use sqlx::{Row as _, sqlite::SqliteRow};
 use wharf_domain::{
     kernel::{IntegrationId, Position, ProjectId},
     syncs::RecordKey,
 };
 
 use super::{Cursor, Filter, ORDINAL_BITS, Row};
-use crate::{Db, Error, columns::Columns};
+use crate::{Db, Error, columns::Columns, db::query};
 
 macro_rules! list {
     ($which:literal) => {
@@ -45,7 +44,7 @@ pub async fn list(
         (true, true) => list!(" and model = $7"),
         (true, false) => LIVE_OF_MODEL,
     };
-    let mut query = sqlx::query(sql)
+    let mut query = query(sql)
         .bind(integration.0.as_bytes().as_slice())
         .bind(project.as_str())
         .bind(after.map_or(0, seq))
@@ -55,7 +54,7 @@ pub async fn list(
     if let Some(model) = filter.model.as_deref() {
         query = query.bind(model);
     }
-    let rows = query.fetch_all(&db.readers).await?;
+    let rows = query.fetch_all(db).await?;
     rows.iter().map(row).collect()
 }
 
@@ -86,7 +85,7 @@ pub async fn counts_by_model(
     project: &ProjectId,
     integration: IntegrationId,
 ) -> Result<Vec<(String, u64)>, Error> {
-    let rows = sqlx::query(
+    let rows = query(
         "select model, count(*) as n from record
          where owner = (select number from integration where id = $1 and project = $2)
            and deleted = 0
@@ -94,7 +93,7 @@ pub async fn counts_by_model(
     )
     .bind(integration.0.as_bytes().as_slice())
     .bind(project.as_str())
-    .fetch_all(&db.readers)
+    .fetch_all(db)
     .await?;
     rows.iter()
         .map(|row| Ok((row.text("model")?, row.count("n")?)))
@@ -114,7 +113,7 @@ pub async fn seen_before(
     limit: u32,
     after: Option<RecordKey>,
 ) -> Result<Vec<(RecordKey, String)>, Error> {
-    let rows = sqlx::query(
+    let rows = query(
         "select key, model from record
          where owner = (select number from integration where id = $1 and project = $2)
            and key > $3 and seq < $4 and deleted = 0
@@ -128,7 +127,7 @@ pub async fn seen_before(
         ordinal: 0,
     }))
     .bind(i64::from(limit))
-    .fetch_all(&db.readers)
+    .fetch_all(db)
     .await?;
     rows.iter()
         .map(|row| Ok((key(row)?, row.text("model")?)))
@@ -146,14 +145,14 @@ pub(super) fn seq(at: Cursor) -> i64 {
     })
 }
 
-fn key(from: &SqliteRow) -> Result<RecordKey, Error> {
-    from.try_get::<&[u8], _>("key")?
+fn key(from: &Columns) -> Result<RecordKey, Error> {
+    from.get::<&[u8]>("key")?
         .try_into()
         .map(RecordKey)
         .map_err(|_| Error::Damaged("a record key has not 16 bytes"))
 }
 
-fn row(from: &SqliteRow) -> Result<Row, Error> {
+fn row(from: &Columns) -> Result<Row, Error> {
     let seq: u64 = from.count("seq")?;
     let ordinal = seq & ((1 << ORDINAL_BITS) - 1);
     Ok(Row {

@@ -8,6 +8,21 @@ use wharf_domain::{
 use super::{Cursor, Filter, Row, count, counts_by_model, list, seen_before};
 use crate::{overview, testing::*};
 
+on_every_engine! {
+    a_record_is_listed_as_the_connector_wrote_it
+    a_later_version_replaces_a_record_and_moves_it_to_the_end
+    the_last_version_in_one_batch_wins_across_pages_and_within_one
+    a_tombstone_is_shown_only_on_demand
+    a_reader_misses_and_repeats_nothing_while_records_arrive
+    a_cursor_after_a_position_skips_that_whole_commit
+    a_list_is_filtered_by_model_and_begin
+    what_a_full_run_did_not_see_again_is_found_by_key
+    inv13_another_projects_records_are_absent
+    deleting_an_integration_erases_its_records_in_whatever_batch
+    a_shredded_page_is_as_if_it_had_no_records
+    a_page_that_does_not_open_is_parked
+}
+
 async fn listed(world: &mut World, filter: Filter, after: Option<Cursor>) -> Vec<Row> {
     let db = world.applied().await;
     list(&db, &project(), INTEGRATION, &filter, after, 100)
@@ -32,9 +47,8 @@ fn with_deleted() -> Filter {
     }
 }
 
-#[tokio::test]
-async fn a_record_is_listed_as_the_connector_wrote_it() {
-    let mut world = World::new().await;
+async fn a_record_is_listed_as_the_connector_wrote_it(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     let position = world.journal(&[page(1, 1, 0, &[("a", "steps", Some(7), 10)])]);
     let rows = listed(&mut world, Filter::default(), None).await;
@@ -48,9 +62,8 @@ async fn a_record_is_listed_as_the_connector_wrote_it() {
     assert_eq!(record.data.get(), "7");
 }
 
-#[tokio::test]
-async fn a_later_version_replaces_a_record_and_moves_it_to_the_end() {
-    let mut world = World::new().await;
+async fn a_later_version_replaces_a_record_and_moves_it_to_the_end(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(
         1,
@@ -65,9 +78,8 @@ async fn a_later_version_replaces_a_record_and_moves_it_to_the_end() {
     assert_eq!(short(&rows), expected);
 }
 
-#[tokio::test]
-async fn the_last_version_in_one_batch_wins_across_pages_and_within_one() {
-    let mut world = World::new().await;
+async fn the_last_version_in_one_batch_wins_across_pages_and_within_one(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[
         page(
@@ -90,9 +102,8 @@ async fn the_last_version_in_one_batch_wins_across_pages_and_within_one() {
     assert_eq!(ordinals, [2, 3], "pages of one commit go on counting");
 }
 
-#[tokio::test]
-async fn a_tombstone_is_shown_only_on_demand() {
-    let mut world = World::new().await;
+async fn a_tombstone_is_shown_only_on_demand(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 0, &[("a", "steps", Some(1), 10)])]);
     world.journal(&[page(1, 1, 1, &[("a", "steps", None, 10)])]);
@@ -107,9 +118,8 @@ async fn a_tombstone_is_shown_only_on_demand() {
     assert_eq!(live, 0);
 }
 
-#[tokio::test]
-async fn a_reader_misses_and_repeats_nothing_while_records_arrive() {
-    let mut world = World::new().await;
+async fn a_reader_misses_and_repeats_nothing_while_records_arrive(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     let names: Vec<String> = (0..30).map(|n| format!("r{n}")).collect();
     let mut after = None;
@@ -133,9 +143,8 @@ async fn a_reader_misses_and_repeats_nothing_while_records_arrive() {
     assert_eq!(seen, expected);
 }
 
-#[tokio::test]
-async fn a_cursor_after_a_position_skips_that_whole_commit() {
-    let mut world = World::new().await;
+async fn a_cursor_after_a_position_skips_that_whole_commit(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     let first = world.journal(&[page(
         1,
@@ -151,9 +160,8 @@ async fn a_cursor_after_a_position_skips_that_whole_commit() {
     );
 }
 
-#[tokio::test]
-async fn a_list_is_filtered_by_model_and_begin() {
-    let mut world = World::new().await;
+async fn a_list_is_filtered_by_model_and_begin(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(
         1,
@@ -190,9 +198,8 @@ async fn a_list_is_filtered_by_model_and_begin() {
     assert_eq!(steps.unwrap(), 2);
 }
 
-#[tokio::test]
-async fn what_a_full_run_did_not_see_again_is_found_by_key() {
-    let mut world = World::new().await;
+async fn what_a_full_run_did_not_see_again_is_found_by_key(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(
         1,
@@ -225,9 +232,8 @@ async fn what_a_full_run_did_not_see_again_is_found_by_key() {
     assert_eq!(unseen, expected);
 }
 
-#[tokio::test]
-async fn inv13_another_projects_records_are_absent() {
-    let mut world = World::new().await;
+async fn inv13_another_projects_records_are_absent(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 0, &[("a", "steps", Some(1), 10)])]);
     let db = world.applied().await;
@@ -240,10 +246,9 @@ async fn inv13_another_projects_records_are_absent() {
     assert!(unseen.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn deleting_an_integration_erases_its_records_in_whatever_batch() {
+async fn deleting_an_integration_erases_its_records_in_whatever_batch(engine: Engine) {
     for apply_between in [true, false] {
-        let mut world = World::new().await;
+        let mut world = World::new(engine).await;
         world.given_run();
         world.journal(&[page(1, 1, 0, &[("a", "steps", Some(1), 10)])]);
         if apply_between {
@@ -260,9 +265,8 @@ async fn deleting_an_integration_erases_its_records_in_whatever_batch() {
     }
 }
 
-#[tokio::test]
-async fn a_shredded_page_is_as_if_it_had_no_records() {
-    let mut world = World::new().await;
+async fn a_shredded_page_is_as_if_it_had_no_records(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 0, &[("a", "steps", Some(1), 10)])]);
     let scope = Scope::Integration(project(), INTEGRATION);
@@ -273,9 +277,8 @@ async fn a_shredded_page_is_as_if_it_had_no_records() {
     assert_eq!(counts.parked, 0, "erasure is no fault");
 }
 
-#[tokio::test]
-async fn a_page_that_does_not_open_is_parked() {
-    let mut world = World::new().await;
+async fn a_page_that_does_not_open_is_parked(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     let mut moved = page(1, 1, 0, &[("a", "steps", Some(1), 10)]);
     if let wharf_domain::syncs::SyncRunEvent::PageRecorded(page) = &mut moved {

@@ -1,7 +1,6 @@
 //! Owner of the table `run`. It also says which journal events are kept: the records projector folds
 //! those pages only.
 
-use sqlx::SqliteConnection;
 use wharf_domain::{
     integrations::{Fence, IntegrationEvent, Outcome},
     kernel::{IntegrationId, RunId},
@@ -12,12 +11,13 @@ use super::{Row, State, query};
 use crate::{
     Error,
     bulk::Bulk,
+    db::Conn,
     decode::{Decoded, Fact, Origin},
     rows::Rows,
 };
 
 pub(super) static READ: Bulk = Bulk::new(
-    "select run.* from (values ",
+    "select run.* from (",
     2,
     ") k cross join run where run.integration = k.column1 and run.id = k.column2",
 );
@@ -25,7 +25,7 @@ pub(super) static READ: Bulk = Bulk::new(
 static WRITE: Bulk = Bulk::new(
     "insert into run (integration, id, project, sync_type, triggered_by, state, started_at,
        ended_at, pages, records, deleted, skipped, failure, fence, ended, cursor_position,
-       cursor_idx, position) values ",
+       cursor_idx, position) ",
     18,
     " on conflict (integration, id) do update set
        sync_type = excluded.sync_type, triggered_by = excluded.triggered_by,
@@ -36,7 +36,7 @@ static WRITE: Bulk = Bulk::new(
        cursor_idx = excluded.cursor_idx, position = excluded.position",
 );
 
-pub(super) static DELETE: Bulk = Bulk::new("delete from run where integration in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from run where integration in (", 1, ")");
 
 /// Folds leases, and the journals that they allow.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Projector {
     /// Reads the runs that `batch` is about.
     pub(crate) async fn load(
         &mut self,
-        from: &mut SqliteConnection,
+        from: &mut Conn<'_>,
         batch: &[Decoded],
     ) -> Result<(), Error> {
         let facts = batch.iter().flat_map(|commit| &commit.facts);
@@ -169,7 +169,7 @@ impl Projector {
         true
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         DELETE
             .execute(to, &self.erased, |id, to| to.uuid(id.0))
             .await?;

@@ -1,13 +1,12 @@
 //! Questions about runs. Called by `api` and the sync worker.
 
-use sqlx::sqlite::SqliteRow;
 use wharf_domain::{
     integrations::Fence,
     kernel::{IntegrationId, Position, ProjectId, RunId},
 };
 
 use super::Row;
-use crate::{Db, Error, Page, columns::Columns};
+use crate::{Db, Error, Page, columns::Columns, db::query};
 
 /// Runs of `integration`, newest first, and how many there are in all. Empty if the integration is
 /// not `project`'s.
@@ -21,8 +20,8 @@ pub async fn runs(
     page: Page,
 ) -> Result<(Vec<Row>, u64), Error> {
     // Rows and count are of one moment.
-    let mut moment = db.readers.begin().await?;
-    let rows = sqlx::query(
+    let mut moment = db.moment().await?;
+    let rows = query(
         "select * from run where integration = $1 and project = $2
          order by position desc limit $3 offset $4",
     )
@@ -30,14 +29,13 @@ pub async fn runs(
     .bind(project.as_str())
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&mut *moment)
+    .fetch_all(&mut moment)
     .await?;
-    let total =
-        sqlx::query("select count(*) as n from run where integration = $1 and project = $2")
-            .bind(integration.0.as_bytes().as_slice())
-            .bind(project.as_str())
-            .fetch_one(&mut *moment)
-            .await?;
+    let total = query("select count(*) as n from run where integration = $1 and project = $2")
+        .bind(integration.0.as_bytes().as_slice())
+        .bind(project.as_str())
+        .fetch_one(&mut moment)
+        .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,
         total.count("n")?,
@@ -54,11 +52,11 @@ pub async fn run(
     integration: IntegrationId,
     run: RunId,
 ) -> Result<Option<Row>, Error> {
-    sqlx::query("select * from run where integration = $1 and id = $2 and project = $3")
+    query("select * from run where integration = $1 and id = $2 and project = $3")
         .bind(integration.0.as_bytes().as_slice())
         .bind(run.0.as_bytes().as_slice())
         .bind(project.as_str())
-        .fetch_optional(&db.readers)
+        .fetch_optional(db)
         .await?
         .as_ref()
         .map(row)
@@ -75,7 +73,7 @@ pub async fn last_cursor(
     project: &ProjectId,
     integration: IntegrationId,
 ) -> Result<Option<(Position, u32)>, Error> {
-    sqlx::query(
+    query(
         "select * from run
          where integration = $1 and project = $2
            and triggered_by <> 'import' and cursor_position is not null
@@ -83,19 +81,19 @@ pub async fn last_cursor(
     )
     .bind(integration.0.as_bytes().as_slice())
     .bind(project.as_str())
-    .fetch_optional(&db.readers)
+    .fetch_optional(db)
     .await?
     .as_ref()
     .map_or(Ok(None), cursor)
 }
 
-fn cursor(from: &SqliteRow) -> Result<Option<(Position, u32)>, Error> {
+fn cursor(from: &Columns) -> Result<Option<(Position, u32)>, Error> {
     let position = from.opt_count("cursor_position")?.map(Position);
     Ok(position.zip(from.opt_count("cursor_idx")?))
 }
 
 /// The row of `run`.
-pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
+pub(super) fn row(from: &Columns) -> Result<Row, Error> {
     Ok(Row {
         run_id: from.uuid("id")?,
         integration: from.uuid("integration")?,

@@ -9,6 +9,18 @@ use wharf_domain::{
 use super::{Row, State, last_cursor, run as one, runs};
 use crate::{Page, records, testing::*};
 
+on_every_engine! {
+    a_run_is_counted_from_lease_to_end
+    a_copy_of_a_page_is_dropped
+    a_page_out_of_order_is_dropped
+    a_page_of_an_older_lease_is_dropped_even_after_a_restart
+    what_follows_the_end_of_a_run_is_dropped
+    a_journal_without_a_lease_is_dropped
+    the_cursor_lies_in_the_last_kept_page_of_a_pull
+    inv13_another_projects_runs_are_absent
+    runs_are_listed_newest_first
+}
+
 const ITEMS: [Item<'static>; 2] = [("a", "steps", Some(1), 10), ("b", "steps", None, 20)];
 
 async fn row(world: &mut World, n: u128) -> Row {
@@ -26,9 +38,8 @@ async fn records_of(world: &mut World) -> u64 {
         .unwrap()
 }
 
-#[tokio::test]
-async fn a_run_is_counted_from_lease_to_end() {
-    let mut world = World::new().await;
+async fn a_run_is_counted_from_lease_to_end(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     assert_eq!(row(&mut world, 1).await.state, State::Running);
     world.journal(&[SyncRunEvent::Started(Started {
@@ -45,9 +56,8 @@ async fn a_run_is_counted_from_lease_to_end() {
     assert_eq!(row.cursor, Some((position, 0)));
 }
 
-#[tokio::test]
-async fn a_copy_of_a_page_is_dropped() {
-    let mut world = World::new().await;
+async fn a_copy_of_a_page_is_dropped(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 0, &ITEMS)]);
     world.applied().await;
@@ -56,18 +66,16 @@ async fn a_copy_of_a_page_is_dropped() {
     assert_eq!(records_of(&mut world).await, 1);
 }
 
-#[tokio::test]
-async fn a_page_out_of_order_is_dropped() {
-    let mut world = World::new().await;
+async fn a_page_out_of_order_is_dropped(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 1, &ITEMS)]);
     assert_eq!(row(&mut world, 1).await.pages, 0);
     assert_eq!(records_of(&mut world).await, 0);
 }
 
-#[tokio::test]
-async fn a_page_of_an_older_lease_is_dropped_even_after_a_restart() {
-    let mut world = World::new().await;
+async fn a_page_of_an_older_lease_is_dropped_even_after_a_restart(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.integration(&[settled(1, Outcome::Superseded, None), requested(2, 2)]);
     world.applied().await;
@@ -79,9 +87,8 @@ async fn a_page_of_an_older_lease_is_dropped_even_after_a_restart() {
     assert_eq!(records_of(&mut world).await, 0);
 }
 
-#[tokio::test]
-async fn what_follows_the_end_of_a_run_is_dropped() {
-    let mut world = World::new().await;
+async fn what_follows_the_end_of_a_run_is_dropped(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[SyncRunEvent::Failed(Failed {
         run_id: run(1),
@@ -94,17 +101,15 @@ async fn what_follows_the_end_of_a_run_is_dropped() {
     assert_eq!(row.failure, Some(failure("down")));
 }
 
-#[tokio::test]
-async fn a_journal_without_a_lease_is_dropped() {
-    let mut world = World::new().await;
+async fn a_journal_without_a_lease_is_dropped(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created()]);
     world.journal(&[page(1, 1, 0, &ITEMS)]);
     assert_eq!(records_of(&mut world).await, 0);
 }
 
-#[tokio::test]
-async fn the_cursor_lies_in_the_last_kept_page_of_a_pull() {
-    let mut world = World::new().await;
+async fn the_cursor_lies_in_the_last_kept_page_of_a_pull(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.journal(&[page(1, 1, 0, &ITEMS)]);
     let kept = world.journal(&[page(1, 1, 1, &ITEMS), page(1, 1, 1, &ITEMS)]);
@@ -121,9 +126,8 @@ async fn the_cursor_lies_in_the_last_kept_page_of_a_pull() {
     assert_eq!(foreign.unwrap(), None);
 }
 
-#[tokio::test]
-async fn inv13_another_projects_runs_are_absent() {
-    let mut world = World::new().await;
+async fn inv13_another_projects_runs_are_absent(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     let db = world.applied().await;
     let listed = runs(&db, &other_project(), INTEGRATION, Page::first(10)).await;
@@ -132,9 +136,8 @@ async fn inv13_another_projects_runs_are_absent() {
     assert_eq!(found.unwrap(), None);
 }
 
-#[tokio::test]
-async fn runs_are_listed_newest_first() {
-    let mut world = World::new().await;
+async fn runs_are_listed_newest_first(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.given_run();
     world.integration(&[settled(1, Outcome::Failed, Some("down")), requested(2, 2)]);
     let db = world.applied().await;

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 use wharf_domain::{
     integrations::IntegrationEvent,
@@ -14,11 +13,11 @@ use super::{
     Subject, Timer,
     query::{SYNC_DUE, WEBHOOK_RETRY},
 };
-use crate::{Error, bulk::Bulk, decode::Origin};
+use crate::{Error, bulk::Bulk, db::Conn, decode::Origin};
 
 static WRITE: Bulk = Bulk::new(
     "insert into timer (kind, subject, item, due, project, message_position, message_idx, attempt,
-       position, idx) values ",
+       position, idx) ",
     10,
     " on conflict (kind, subject, item) do update set
        due = excluded.due, project = excluded.project,
@@ -28,19 +27,19 @@ static WRITE: Bulk = Bulk::new(
 
 pub(super) static SETTLE_RETRY: Bulk = Bulk::new(
     "delete from timer where kind = 'webhook_retry'
-       and (subject, item) in (select column1, column2 from (values ",
+       and (subject, item) in (select column1, column2 from (",
     2,
-    "))",
+    ") as keys)",
 );
 
 pub(super) static SETTLE_SYNC: Bulk = Bulk::new(
-    "delete from timer where kind = 'sync_due' and subject in (values ",
+    "delete from timer where kind = 'sync_due' and subject in (",
     1,
     ")",
 );
 
 pub(super) static ERASE_RETRIES: Bulk = Bulk::new(
-    "delete from timer where kind = 'webhook_retry' and subject in (values ",
+    "delete from timer where kind = 'webhook_retry' and subject in (",
     1,
     ")",
 );
@@ -110,7 +109,7 @@ impl Projector {
         self.erased.push(webhook);
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         ERASE_RETRIES
             .execute(to, &self.erased, |webhook, to| to.uuid(webhook.0))
             .await?;

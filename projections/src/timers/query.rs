@@ -1,10 +1,9 @@
 //! Questions about timers. Called by `tick`, which looks at all projects.
 
-use sqlx::{Row as _, sqlite::SqliteRow};
 use wharf_domain::kernel::{Position, Timestamp};
 
 use super::{Subject, Timer};
-use crate::{Db, Error, columns::Columns};
+use crate::{Db, Error, columns::Columns, db::query};
 
 /// `timer.kind` of [`Subject::WebhookRetry`].
 pub(super) const WEBHOOK_RETRY: &str = "webhook_retry";
@@ -16,10 +15,10 @@ pub(super) const SYNC_DUE: &str = "sync_due";
 /// # Errors
 /// The views cannot be read.
 pub async fn due(db: &Db, now: Timestamp, limit: u32) -> Result<Vec<Timer>, Error> {
-    let rows = sqlx::query("select * from timer where due <= $1 order by due limit $2")
+    let rows = query("select * from timer where due <= $1 order by due limit $2")
         .bind(now.as_microsecond())
         .bind(i64::from(limit))
-        .fetch_all(&db.readers)
+        .fetch_all(db)
         .await?;
     rows.iter().map(timer).collect()
 }
@@ -29,14 +28,14 @@ pub async fn due(db: &Db, now: Timestamp, limit: u32) -> Result<Vec<Timer>, Erro
 /// # Errors
 /// The views cannot be read.
 pub async fn next_due(db: &Db) -> Result<Option<Timestamp>, Error> {
-    sqlx::query("select min(due) as due from timer")
-        .fetch_one(&db.readers)
+    query("select min(due) as due from timer")
+        .fetch_one(db)
         .await?
         .opt_time("due")
 }
 
-fn timer(from: &SqliteRow) -> Result<Timer, Error> {
-    let subject = match from.try_get("kind")? {
+fn timer(from: &Columns) -> Result<Timer, Error> {
+    let subject = match from.get("kind")? {
         WEBHOOK_RETRY => Subject::WebhookRetry {
             webhook: from.uuid("subject")?,
             message: from.uuid("item")?,

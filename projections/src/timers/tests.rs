@@ -8,6 +8,17 @@ use wharf_domain::{
 use super::{Subject, Timer, due, next_due};
 use crate::testing::*;
 
+on_every_engine! {
+    a_schedule_sets_a_timer_and_a_new_one_replaces_it
+    deleting_an_integration_removes_its_timer
+    a_failed_attempt_sets_a_retry_and_the_next_attempt_moves_it
+    success_and_exhaustion_remove_the_retry
+    a_copy_sets_no_timer
+    an_older_attempt_that_comes_late_leaves_the_timer_alone
+    only_what_is_due_is_given_the_longest_overdue_first
+    without_timers_nothing_is_due
+}
+
 async fn all(world: &mut World) -> Vec<Timer> {
     let db = world.applied().await;
     due(&db, at(1_000_000), 100).await.unwrap()
@@ -27,9 +38,8 @@ fn retry(n: u128, attempt: u32) -> Subject {
     }
 }
 
-#[tokio::test]
-async fn a_schedule_sets_a_timer_and_a_new_one_replaces_it() {
-    let mut world = World::new().await;
+async fn a_schedule_sets_a_timer_and_a_new_one_replaces_it(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created(), scheduled(Some(at(60)))]);
     let timer = Timer {
         due: at(60),
@@ -51,18 +61,16 @@ async fn a_schedule_sets_a_timer_and_a_new_one_replaces_it() {
     assert_eq!(all(&mut world).await, []);
 }
 
-#[tokio::test]
-async fn deleting_an_integration_removes_its_timer() {
-    let mut world = World::new().await;
+async fn deleting_an_integration_removes_its_timer(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.integration(&[created(), scheduled(Some(at(60)))]);
     world.applied().await;
     world.integration(&[deleted()]);
     assert_eq!(all(&mut world).await, []);
 }
 
-#[tokio::test]
-async fn a_failed_attempt_sets_a_retry_and_the_next_attempt_moves_it() {
-    let mut world = World::new().await;
+async fn a_failed_attempt_sets_a_retry_and_the_next_attempt_moves_it(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[failed(1, 1, Some(60))]);
     let timers = all(&mut world).await;
@@ -74,9 +82,8 @@ async fn a_failed_attempt_sets_a_retry_and_the_next_attempt_moves_it() {
     assert_eq!(timers[0].set_by, (Position(3), 0));
 }
 
-#[tokio::test]
-async fn success_and_exhaustion_remove_the_retry() {
-    let mut world = World::new().await;
+async fn success_and_exhaustion_remove_the_retry(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[
         failed(1, 1, Some(60)),
@@ -89,18 +96,16 @@ async fn success_and_exhaustion_remove_the_retry() {
     assert_eq!(all(&mut world).await, []);
 }
 
-#[tokio::test]
-async fn a_copy_sets_no_timer() {
-    let mut world = World::new().await;
+async fn a_copy_sets_no_timer(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[succeeded(1, 1)]);
     world.deliveries(&[failed(1, 1, Some(60))]);
     assert_eq!(all(&mut world).await, []);
 }
 
-#[tokio::test]
-async fn an_older_attempt_that_comes_late_leaves_the_timer_alone() {
-    let mut world = World::new().await;
+async fn an_older_attempt_that_comes_late_leaves_the_timer_alone(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[failed(1, 2, Some(90)), failed(1, 1, Some(60))]);
     let timers = all(&mut world).await;
@@ -110,9 +115,8 @@ async fn an_older_attempt_that_comes_late_leaves_the_timer_alone() {
     assert_eq!(all(&mut world).await.len(), 1);
 }
 
-#[tokio::test]
-async fn only_what_is_due_is_given_the_longest_overdue_first() {
-    let mut world = World::new().await;
+async fn only_what_is_due_is_given_the_longest_overdue_first(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[
         failed(1, 1, Some(60)),
@@ -127,9 +131,8 @@ async fn only_what_is_due_is_given_the_longest_overdue_first() {
     assert_eq!(next_due(&db).await.unwrap(), Some(at(50)));
 }
 
-#[tokio::test]
-async fn without_timers_nothing_is_due() {
-    let mut world = World::new().await;
+async fn without_timers_nothing_is_due(engine: Engine) {
+    let mut world = World::new(engine).await;
     let db = world.applied().await;
     assert_eq!(next_due(&db).await.unwrap(), None);
 }

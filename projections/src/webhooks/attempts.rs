@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row as _, SqliteConnection};
 use wharf_domain::{
     kernel::{MessageId, Position, Timestamp, WebhookId},
     webhooks::{Attempt, DeliveryEvent},
@@ -12,33 +11,33 @@ use super::{AttemptRow, Outcome, log_id};
 use crate::{
     Error,
     bulk::{Binds, Bulk},
-    columns::Columns,
+    db::Conn,
     decode::{Decoded, Fact, Origin},
     rows::Rows,
     timers,
 };
 
 pub(super) static READ: Bulk = Bulk::new(
-    "select a.owner, a.message, a.attempt, a.settled from (values ",
+    "select a.owner, a.message, a.attempt, a.settled from (",
     2,
     ") k cross join attempt a where a.owner = k.column1 and a.message = k.column2",
 );
 
 static WRITE: Bulk = Bulk::new(
     "insert into attempt (owner, message, attempt, topic, status, succeeded, reason, started_at,
-       duration_ms, next_attempt_at, settled, message_position, message_idx, position, idx) values ",
+       duration_ms, next_attempt_at, settled, message_position, message_idx, position, idx) ",
     15,
     " on conflict (owner, message, attempt) do nothing",
 );
 
 pub(super) static SETTLE: Bulk = Bulk::new(
-    "update attempt set settled = 1 from (values ",
+    "update attempt set settled = 1 from (",
     3,
     ") as k where attempt.owner = k.column1 and attempt.message = k.column2
        and attempt.attempt = k.column3",
 );
 
-pub(super) static DELETE: Bulk = Bulk::new("delete from attempt where owner in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from attempt where owner in (", 1, ")");
 
 /// What is known of one delivery.
 #[derive(Default)]
@@ -81,7 +80,7 @@ pub(super) enum Kept {
 impl Attempts {
     pub(super) async fn load(
         &mut self,
-        from: &mut SqliteConnection,
+        from: &mut Conn<'_>,
         batch: &[Decoded],
         number: impl Fn(WebhookId) -> Option<Position>,
     ) -> Result<(), Error> {
@@ -111,7 +110,7 @@ impl Attempts {
             |row| {
                 let key = (Position(row.count("owner")?), row.uuid("message")?);
                 let attempt = row.count("attempt")?;
-                let settled = row.try_get::<i64, _>("settled")? != 0;
+                let settled = row.flag("settled")?;
                 let delivery = self.deliveries.change_or_default(key);
                 delivery.attempts.push(attempt);
                 delivery.settled |= settled;
@@ -226,7 +225,7 @@ impl Attempts {
         self.erased.push(number);
     }
 
-    pub(super) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(super) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         DELETE
             .execute(to, &self.erased, |number, to| to.count(number.0))
             .await?;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
 use wharf_domain::{
     kernel::{Decider, Position, ProjectId, WebhookId},
     webhooks::{DeliveryEvent, Webhook, WebhookEvent},
@@ -16,17 +15,18 @@ use super::{
 use crate::{
     Error,
     bulk::Bulk,
+    db::Conn,
     decode::{Decoded, Fact, Origin},
     rows::Rows,
     timers,
 };
 
-pub(super) static READ: Bulk = Bulk::new("select * from webhook where id in (values ", 1, ")");
+pub(super) static READ: Bulk = Bulk::new("select * from webhook where id in (", 1, ")");
 
 static WRITE: Bulk = Bulk::new(
     "insert into webhook (id, number, project, definition, is_active, secret_hint,
        disabled_reason, last_triggered_at, success_count, failure_count, created_by, created_at,
-       updated_at, revision, position) values ",
+       updated_at, revision, position) ",
     15,
     " on conflict (id) do update set
        definition = excluded.definition, is_active = excluded.is_active,
@@ -36,19 +36,16 @@ static WRITE: Bulk = Bulk::new(
        revision = excluded.revision, position = excluded.position",
 );
 
-pub(super) static DELETE: Bulk = Bulk::new("delete from webhook where id in (values ", 1, ")");
+pub(super) static DELETE: Bulk = Bulk::new("delete from webhook where id in (", 1, ")");
 
 static WRITE_VERSION: Bulk = Bulk::new(
-    "insert into webhook_version (webhook, position, project, definition) values ",
+    "insert into webhook_version (webhook, position, project, definition) ",
     4,
     " on conflict (webhook, position) do update set definition = excluded.definition",
 );
 
-pub(super) static DELETE_VERSIONS: Bulk = Bulk::new(
-    "delete from webhook_version where webhook in (values ",
-    1,
-    ")",
-);
+pub(super) static DELETE_VERSIONS: Bulk =
+    Bulk::new("delete from webhook_version where webhook in (", 1, ")");
 
 /// Folds decisions about webhooks, and the journals of their deliveries.
 #[derive(Default)]
@@ -63,7 +60,7 @@ impl Projector {
     /// Reads the webhooks and the deliveries that `batch` is about.
     pub(crate) async fn load(
         &mut self,
-        from: &mut SqliteConnection,
+        from: &mut Conn<'_>,
         batch: &[Decoded],
     ) -> Result<(), Error> {
         let facts = batch.iter().flat_map(|commit| &commit.facts);
@@ -172,7 +169,7 @@ impl Projector {
         }
     }
 
-    pub(crate) async fn write(&self, to: &mut SqliteConnection) -> Result<(), Error> {
+    pub(crate) async fn write(&self, to: &mut Conn<'_>) -> Result<(), Error> {
         let (set, removed) = self.rows.changes();
         DELETE.execute(to, removed, |id, to| to.uuid(id.0)).await?;
         DELETE_VERSIONS

@@ -1,6 +1,5 @@
 //! Questions about webhooks and attempts. Called by `api` and the delivery worker.
 
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use wharf_domain::{
     kernel::{MessageId, Position, ProjectId, Revision, WebhookId},
@@ -8,7 +7,7 @@ use wharf_domain::{
 };
 
 use super::{AttemptFilter, AttemptRow, DeliveryState, Outcome, Row, log_id, log_position};
-use crate::{Db, Error, Page, columns::Columns};
+use crate::{Db, Error, Page, columns::Columns, db::query};
 
 /// Webhooks of `project`, newest first, and how many there are in all; with `is_active` only those.
 ///
@@ -21,8 +20,8 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Row>, u64), Error> {
     // Rows and count are of one moment.
-    let mut moment = db.readers.begin().await?;
-    let rows = sqlx::query(
+    let mut moment = db.moment().await?;
+    let rows = query(
         "select * from webhook
          where project = $1 and ($2 is null or is_active = $2)
          order by number desc limit $3 offset $4",
@@ -31,15 +30,15 @@ pub async fn list(
     .bind(is_active.map(i64::from))
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&mut *moment)
+    .fetch_all(&mut moment)
     .await?;
-    let total = sqlx::query(
+    let total = query(
         "select count(*) as n from webhook
          where project = $1 and ($2 is null or is_active = $2)",
     )
     .bind(project.as_str())
     .bind(is_active.map(i64::from))
-    .fetch_one(&mut *moment)
+    .fetch_one(&mut moment)
     .await?;
     Ok((
         rows.iter().map(row).collect::<Result<_, _>>()?,
@@ -52,10 +51,10 @@ pub async fn list(
 /// # Errors
 /// The views cannot be read.
 pub async fn get(db: &Db, project: &ProjectId, id: WebhookId) -> Result<Option<Row>, Error> {
-    sqlx::query("select * from webhook where id = $1 and project = $2")
+    query("select * from webhook where id = $1 and project = $2")
         .bind(id.0.as_bytes().as_slice())
         .bind(project.as_str())
-        .fetch_optional(&db.readers)
+        .fetch_optional(db)
         .await?
         .as_ref()
         .map(row)
@@ -73,7 +72,7 @@ pub async fn matching(
     project: &ProjectId,
     as_of: Position,
 ) -> Result<Vec<(WebhookId, Definition)>, Error> {
-    let rows = sqlx::query(
+    let rows = query(
         "select v.webhook, v.definition from webhook_version v
          join (select webhook, max(position) as position from webhook_version
                where project = $1 and position <= $2 group by webhook) last
@@ -82,7 +81,7 @@ pub async fn matching(
     )
     .bind(project.as_str())
     .bind(as_of.0.cast_signed())
-    .fetch_all(&db.readers)
+    .fetch_all(db)
     .await?;
     rows.iter()
         .map(|row| Ok((row.uuid("webhook")?, row.json("definition")?)))
@@ -104,8 +103,8 @@ pub async fn attempts(
     let message = filter.message.map(|id| id.0.into_bytes().to_vec());
     let succeeded = filter.succeeded.map(i64::from);
     // Rows and count are of one moment.
-    let mut moment = db.readers.begin().await?;
-    let rows = sqlx::query(
+    let mut moment = db.moment().await?;
+    let rows = query(
         "select * from attempt
          where owner = (select number from webhook where id = $1 and project = $2)
            and ($3 is null or message = $3) and ($4 is null or succeeded = $4)
@@ -117,9 +116,9 @@ pub async fn attempts(
     .bind(succeeded)
     .bind(page.limit())
     .bind(page.offset())
-    .fetch_all(&mut *moment)
+    .fetch_all(&mut moment)
     .await?;
-    let total = sqlx::query(
+    let total = query(
         "select count(*) as n from attempt
          where owner = (select number from webhook where id = $1 and project = $2)
            and ($3 is null or message = $3) and ($4 is null or succeeded = $4)",
@@ -128,7 +127,7 @@ pub async fn attempts(
     .bind(project.as_str())
     .bind(message.as_deref())
     .bind(succeeded)
-    .fetch_one(&mut *moment)
+    .fetch_one(&mut moment)
     .await?;
     Ok((
         rows.iter()
@@ -149,7 +148,7 @@ pub async fn attempt(
     id: Uuid,
 ) -> Result<Option<AttemptRow>, Error> {
     let (position, index) = log_position(id);
-    let found = sqlx::query(
+    let found = query(
         "select * from attempt
          where owner = (select number from webhook where id = $1 and project = $2)
            and position = $3 and idx = $4",
@@ -158,7 +157,7 @@ pub async fn attempt(
     .bind(project.as_str())
     .bind(position.0.cast_signed())
     .bind(i64::from(index))
-    .fetch_optional(&db.readers)
+    .fetch_optional(db)
     .await?
     .as_ref()
     .map(|row| attempt_row(webhook, row))
@@ -175,14 +174,14 @@ pub async fn delivery_state(
     webhook: WebhookId,
     message: MessageId,
 ) -> Result<DeliveryState, Error> {
-    let row = sqlx::query(
+    let row = query(
         "select coalesce(max(attempt), 0) as attempts, coalesce(max(settled), 0) as settled
          from attempt
          where owner = (select number from webhook where id = $1) and message = $2",
     )
     .bind(webhook.0.as_bytes().as_slice())
     .bind(message.0.as_bytes().as_slice())
-    .fetch_one(&db.readers)
+    .fetch_one(db)
     .await?;
     Ok(DeliveryState {
         attempts: row.count("attempts")?,
@@ -191,7 +190,7 @@ pub async fn delivery_state(
 }
 
 /// The row of `webhook`.
-pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
+pub(super) fn row(from: &Columns) -> Result<Row, Error> {
     Ok(Row {
         id: from.uuid("id")?,
         project: from.project()?,
@@ -210,7 +209,7 @@ pub(super) fn row(from: &SqliteRow) -> Result<Row, Error> {
     })
 }
 
-fn attempt_row(webhook: WebhookId, from: &SqliteRow) -> Result<AttemptRow, Error> {
+fn attempt_row(webhook: WebhookId, from: &Columns) -> Result<AttemptRow, Error> {
     let position = Position(from.count("position")?);
     let index = from.count("idx")?;
     let outcome = match (from.flag("succeeded")?, from.flag("settled")?) {

@@ -11,6 +11,21 @@ use super::{
 };
 use crate::{Page, testing::*};
 
+on_every_engine! {
+    a_webhook_has_a_row_with_its_definition
+    a_disabled_webhook_says_why_until_it_is_active_again
+    a_list_is_filtered_by_activity_newest_first
+    matching_gives_the_definitions_as_of_the_position
+    matching_leaves_out_webhooks_that_are_gone_and_those_of_others
+    attempts_are_logged_newest_first_and_counted
+    attempts_are_filtered_by_message_and_outcome
+    a_copy_of_an_attempt_is_dropped_and_not_counted
+    a_delivery_is_settled_by_success_or_exhaustion
+    an_attempt_is_found_by_its_log_id_in_its_project_only
+    inv13_another_projects_webhook_and_logs_are_absent
+    deleting_a_webhook_erases_its_rows_and_drops_what_comes_late
+}
+
 async fn row(world: &mut World) -> Row {
     let db = world.applied().await;
     get(&db, &project(), WEBHOOK).await.unwrap().unwrap()
@@ -41,9 +56,8 @@ fn disabled() -> WebhookEvent {
     })
 }
 
-#[tokio::test]
-async fn a_webhook_has_a_row_with_its_definition() {
-    let mut world = World::new().await;
+async fn a_webhook_has_a_row_with_its_definition(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     let position = world.webhook(&[WebhookEvent::Updated(Updated {
         secret: Some((2, "wxyz".to_owned())),
@@ -57,9 +71,8 @@ async fn a_webhook_has_a_row_with_its_definition() {
     assert_eq!((row.created_at, row.updated_at), (at(1), at(2)));
 }
 
-#[tokio::test]
-async fn a_disabled_webhook_says_why_until_it_is_active_again() {
-    let mut world = World::new().await;
+async fn a_disabled_webhook_says_why_until_it_is_active_again(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook"), disabled()]);
     let stopped = row(&mut world).await;
     assert!(!stopped.definition.is_active);
@@ -74,9 +87,8 @@ async fn a_disabled_webhook_says_why_until_it_is_active_again() {
     assert_eq!(row(&mut world).await.disabled_reason, None);
 }
 
-#[tokio::test]
-async fn a_list_is_filtered_by_activity_newest_first() {
-    let mut world = World::new().await;
+async fn a_list_is_filtered_by_activity_newest_first(engine: Engine) {
+    let mut world = World::new(engine).await;
     let id = |n: u128| WebhookId(uuid::Uuid::from_u128(60 + n));
     for n in 0..3 {
         let stream = StreamId::webhook(&project(), id(n));
@@ -97,9 +109,8 @@ async fn a_list_is_filtered_by_activity_newest_first() {
     assert_eq!(listed(Some(false)).await, (vec![id(1)], 1));
 }
 
-#[tokio::test]
-async fn matching_gives_the_definitions_as_of_the_position() {
-    let mut world = World::new().await;
+async fn matching_gives_the_definitions_as_of_the_position(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.messages(&[accepted(1)]);
     let first = world.webhook(&[webhook_created("one")]);
     let second = world.webhook(&[renamed("two")]);
@@ -114,9 +125,8 @@ async fn matching_gives_the_definitions_as_of_the_position() {
     assert_eq!(names(Position(99)).await, ["two"]);
 }
 
-#[tokio::test]
-async fn matching_leaves_out_webhooks_that_are_gone_and_those_of_others() {
-    let mut world = World::new().await;
+async fn matching_leaves_out_webhooks_that_are_gone_and_those_of_others(engine: Engine) {
+    let mut world = World::new(engine).await;
     let position = world.webhook(&[webhook_created("one")]);
     let db = world.applied().await;
     let foreign = matching(&db, &other_project(), position).await.unwrap();
@@ -131,9 +141,8 @@ async fn matching_leaves_out_webhooks_that_are_gone_and_those_of_others() {
     );
 }
 
-#[tokio::test]
-async fn attempts_are_logged_newest_first_and_counted() {
-    let mut world = World::new().await;
+async fn attempts_are_logged_newest_first_and_counted(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[failed(1, 1, Some(60)), succeeded(2, 1)]);
     world.deliveries(&[succeeded(1, 2)]);
@@ -153,9 +162,8 @@ async fn attempts_are_logged_newest_first_and_counted() {
     assert_eq!(row.last_triggered_at, Some(at(2)));
 }
 
-#[tokio::test]
-async fn attempts_are_filtered_by_message_and_outcome() {
-    let mut world = World::new().await;
+async fn attempts_are_filtered_by_message_and_outcome(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[failed(1, 1, Some(60)), succeeded(2, 1), succeeded(1, 2)]);
     let of_message = AttemptFilter {
@@ -173,9 +181,8 @@ async fn attempts_are_filtered_by_message_and_outcome() {
     assert_eq!(rows[0].next_attempt_at, Some(at(60)));
 }
 
-#[tokio::test]
-async fn a_copy_of_an_attempt_is_dropped_and_not_counted() {
-    let mut world = World::new().await;
+async fn a_copy_of_an_attempt_is_dropped_and_not_counted(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[succeeded(1, 1), failed(1, 1, Some(60))]);
     world.applied().await;
@@ -187,9 +194,8 @@ async fn a_copy_of_an_attempt_is_dropped_and_not_counted() {
     assert!(state(&mut world, 1).await.settled);
 }
 
-#[tokio::test]
-async fn a_delivery_is_settled_by_success_or_exhaustion() {
-    let mut world = World::new().await;
+async fn a_delivery_is_settled_by_success_or_exhaustion(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     assert_eq!(state(&mut world, 1).await, DeliveryState::default());
     world.deliveries(&[failed(1, 1, Some(60)), failed(2, 1, Some(60))]);
@@ -220,9 +226,8 @@ async fn a_delivery_is_settled_by_success_or_exhaustion() {
     assert_eq!(rows[0].outcome, Outcome::Exhausted);
 }
 
-#[tokio::test]
-async fn an_attempt_is_found_by_its_log_id_in_its_project_only() {
-    let mut world = World::new().await;
+async fn an_attempt_is_found_by_its_log_id_in_its_project_only(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[succeeded(1, 1), succeeded(2, 1)]);
     let (rows, _) = logs(&mut world, AttemptFilter::default()).await;
@@ -246,9 +251,8 @@ fn a_log_id_names_position_and_index() {
     }
 }
 
-#[tokio::test]
-async fn inv13_another_projects_webhook_and_logs_are_absent() {
-    let mut world = World::new().await;
+async fn inv13_another_projects_webhook_and_logs_are_absent(engine: Engine) {
+    let mut world = World::new(engine).await;
     world.webhook(&[webhook_created("hook")]);
     world.deliveries(&[succeeded(1, 1)]);
     let db = world.applied().await;
@@ -267,10 +271,9 @@ async fn inv13_another_projects_webhook_and_logs_are_absent() {
     assert_eq!(logged.unwrap(), (vec![], 0));
 }
 
-#[tokio::test]
-async fn deleting_a_webhook_erases_its_rows_and_drops_what_comes_late() {
+async fn deleting_a_webhook_erases_its_rows_and_drops_what_comes_late(engine: Engine) {
     for apply_between in [true, false] {
-        let mut world = World::new().await;
+        let mut world = World::new(engine).await;
         world.webhook(&[webhook_created("hook")]);
         world.deliveries(&[failed(1, 1, Some(60))]);
         if apply_between {

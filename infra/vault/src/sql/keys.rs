@@ -5,10 +5,13 @@ use std::sync::Arc;
 use wharf_domain::ports::{Scope, VaultError};
 use zeroize::Zeroizing;
 
-use super::open::{SqliteVault, unavailable};
+use super::{
+    SqlVault,
+    tables::{Tables, sql, unavailable},
+};
 use crate::envelope::{KEY_BYTES, ScopeKey};
 
-impl SqliteVault {
+impl SqlVault {
     /// The key of `scope`, made durably if there was none.
     pub(super) async fn scope_key(&self, scope: &Scope) -> Result<Arc<ScopeKey>, VaultError> {
         if let Some(key) = self.cache.get(scope) {
@@ -44,42 +47,38 @@ impl SqliteVault {
     /// Destroys the key of `scope`, and the rows that nobody can open any more.
     pub(super) async fn shred_key(&self, scope: &Scope) -> Result<(), VaultError> {
         let name = scope.name();
-        let mut tx = self
-            .writer
-            .begin_with("begin immediate")
-            .await
-            .map_err(unavailable)?;
-        sqlx::query(
+        let mut tx = self.tables.begin().await.map_err(unavailable)?;
+        // First the key, which whoever writes locks: what waits for it finds it destroyed.
+        sql!(
+            execute,
+            tx.on(),
             "insert into data_keys (scope, created_at, wrapped, shredded_at) \
              values ($1, $2, null, $2) \
              on conflict (scope) do update \
              set wrapped = null, shredded_at = excluded.shredded_at \
              where data_keys.shredded_at is null",
+            &name,
+            self.now()
         )
-        .bind(&name)
-        .bind(self.now())
-        .execute(&mut *tx)
-        .await
         .map_err(unavailable)?;
         for delete in [
             "delete from secrets where scope = $1",
             "delete from answers where scope = $1",
         ] {
-            sqlx::query(delete)
-                .bind(&name)
-                .execute(&mut *tx)
-                .await
-                .map_err(unavailable)?;
+            sql!(execute, tx.on(), delete, &name).map_err(unavailable)?;
         }
         tx.commit().await.map_err(unavailable)?;
         self.cache.invalidate(scope);
         self.truncate_wal().await
     }
 
-    /// Empties the write-ahead log: it holds the wrapped key as it was before.
+    /// Empties a file's write-ahead log: it holds the wrapped key as it was before.
     async fn truncate_wal(&self) -> Result<(), VaultError> {
+        let Tables::Sqlite { writer, .. } = &self.tables else {
+            return Ok(());
+        };
         let (busy, _, _): (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
-            .fetch_one(&self.writer)
+            .fetch_one(writer)
             .await
             .map_err(unavailable)?;
         if busy == 0 {
@@ -92,12 +91,13 @@ impl SqliteVault {
 
     /// The wrapped key as it rests, `None` if the scope never had one.
     async fn wrapped_key(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        let row: Option<(Option<Vec<u8>>,)> =
-            sqlx::query_as("select wrapped from data_keys where scope = $1")
-                .bind(name)
-                .fetch_optional(&self.readers)
-                .await
-                .map_err(unavailable)?;
+        let row: Option<(Option<Vec<u8>>,)> = sql!(
+            fetch_optional,
+            self.tables.reader().await?.on(),
+            "select wrapped from data_keys where scope = $1",
+            name
+        )
+        .map_err(unavailable)?;
         match row {
             None => Ok(None),
             Some((None,)) => Err(VaultError::Shredded),
@@ -112,27 +112,24 @@ impl SqliteVault {
             self.ids.fill(key.as_mut_slice());
             self.master.wrap(name, &key)
         };
-        let mut tx = self
-            .writer
-            .begin_with("begin immediate")
-            .await
-            .map_err(unavailable)?;
-        sqlx::query(
+        let mut tx = self.tables.begin().await.map_err(unavailable)?;
+        sql!(
+            execute,
+            tx.on(),
             "insert into data_keys (scope, created_at, wrapped) values ($1, $2, $3) \
              on conflict (scope) do nothing",
+            name,
+            self.now(),
+            wrapped
         )
-        .bind(name)
-        .bind(self.now())
-        .bind(wrapped)
-        .execute(&mut *tx)
-        .await
         .map_err(unavailable)?;
-        let (kept,): (Option<Vec<u8>>,) =
-            sqlx::query_as("select wrapped from data_keys where scope = $1")
-                .bind(name)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(unavailable)?;
+        let (kept,): (Option<Vec<u8>>,) = sql!(
+            fetch_one,
+            tx.on(),
+            "select wrapped from data_keys where scope = $1",
+            name
+        )
+        .map_err(unavailable)?;
         tx.commit().await.map_err(unavailable)?;
         kept.ok_or(VaultError::Shredded)
     }

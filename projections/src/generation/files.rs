@@ -1,17 +1,25 @@
 //! The files of the views: `views.<number>.db` a generation, and `views.current`, which names the live
-//! one. Called by `views`.
+//! one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::{fs, io::AsyncWriteExt};
 use wharf_domain::kernel::Position;
 
-use crate::{Error, db::writer_options, projection::VERSION};
+use super::Opened;
+use crate::{
+    Error,
+    db::{Conn, Writer, query},
+    projection::VERSION,
+};
 
-/// The tables, in the order in which they are made. A generation has all of them or is none, so a
-/// change to any is a new [`VERSION`], not one more file.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_views.sql")];
+/// The tables. A generation has all of them or is none, so a change to any is a new [`VERSION`], not one
+/// more file.
+const TABLES: &str = include_str!("../../migrations/sqlite/0001_views.sql");
 
 /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`: the file is beyond use.
 const BEYOND_USE: [u32; 2] = [11, 26];
@@ -20,16 +28,38 @@ const BEYOND_USE: [u32; 2] = [11, 26];
 #[derive(Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    /// The number of the newest generation.
+    newest: AtomicU64,
 }
-
-/// The writer of an opened generation, and how far it is.
-pub(crate) type Writer = (SqliteConnection, Position);
 
 impl Files {
     pub(crate) fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
+            newest: AtomicU64::new(0),
         }
+    }
+
+    /// Opens the live generation; where there is none, or none that can be used, an empty one begins.
+    /// The others are deleted.
+    pub(crate) async fn open_live(&self) -> Result<(u64, Opened), Error> {
+        let current = self.current().await?;
+        let newest = self.numbers().await?.into_iter().max().unwrap_or(0);
+        self.newest.store(newest, Ordering::Relaxed);
+        let usable = match current {
+            Some(number) => self.open(number).await?.map(|opened| (number, opened)),
+            None => None,
+        };
+        let (number, opened) = match usable {
+            Some(usable) => usable,
+            None => {
+                let (number, opened) = self.create().await?;
+                self.set_current(number).await?;
+                (number, opened)
+            }
+        };
+        self.sweep(number).await?;
+        Ok((number, opened))
     }
 
     /// The data base of a generation.
@@ -38,7 +68,7 @@ impl Files {
     }
 
     /// The live generation, if there is one.
-    pub(crate) async fn current(&self) -> Result<Option<u64>, Error> {
+    async fn current(&self) -> Result<Option<u64>, Error> {
         fs::create_dir_all(&self.dir).await.map_err(at(&self.dir))?;
         let path = self.dir.join("views.current");
         match fs::read_to_string(&path).await {
@@ -62,13 +92,8 @@ impl Files {
         dir.sync_all().await.map_err(at(&self.dir))
     }
 
-    /// The highest number that a file of this directory has.
-    pub(crate) async fn newest(&self) -> Result<u64, Error> {
-        Ok(self.numbers().await?.into_iter().max().unwrap_or(0))
-    }
-
     /// Deletes every generation but `kept`: swapped ones, and rebuilds that never went live.
-    pub(crate) async fn sweep(&self, kept: u64) -> Result<(), Error> {
+    async fn sweep(&self, kept: u64) -> Result<(), Error> {
         for number in self.numbers().await? {
             if number != kept {
                 remove(&self.path(number));
@@ -91,7 +116,7 @@ impl Files {
     }
 
     /// Opens the generation `number`; `None` if this version of the code cannot use it.
-    pub(crate) async fn open(&self, number: u64) -> Result<Option<Writer>, Error> {
+    async fn open(&self, number: u64) -> Result<Option<Opened>, Error> {
         let path = self.path(number);
         if !fs::try_exists(&path).await.map_err(at(&path))? {
             return Ok(None);
@@ -110,7 +135,7 @@ impl Files {
                 tracing::error!(%error, "the views are damaged and will be rebuilt");
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -126,35 +151,35 @@ impl Files {
         }
         let options = SqliteConnectOptions::new().filename(&path).read_only(true);
         let mut reader = options.disable_statement_logging().connect().await?;
-        let row = sqlx::query("select version, position from checkpoint where id = 1")
-            .fetch_one(&mut reader)
+        let row = query("select version, position from checkpoint where id = 1")
+            .fetch_one(Conn::Sqlite(&mut reader))
             .await?;
-        let (version, position) = (
-            row.try_get::<i64, _>("version")?,
-            row.try_get::<i64, _>("position")?,
-        );
-        let readable = version == i64::from(VERSION);
-        Ok(u64::try_from(position)
-            .ok()
-            .filter(|_| readable)
-            .map(Position))
+        if row.count::<u32>("version")? != VERSION {
+            return Ok(None);
+        }
+        Ok(Some(Position(row.count("position")?)))
     }
 
-    /// Makes the empty generation `number`.
-    pub(crate) async fn create(&self, number: u64) -> Result<Writer, Error> {
+    /// Makes the next generation, which is empty.
+    pub(crate) async fn create(&self) -> Result<(u64, Opened), Error> {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let path = self.path(number);
         remove(&path);
-        let mut writer = writer_options(&path).connect().await?;
+        let mut writer = Writer::sqlite(&path).await?;
         let mut tx = writer.begin().await?;
-        for migration in MIGRATIONS {
-            sqlx::raw_sql(migration).execute(&mut *tx).await?;
+        if let Conn::Sqlite(to) = tx.conn() {
+            sqlx::raw_sql(TABLES).execute(to).await?;
         }
-        sqlx::query("insert into checkpoint (id, version, position) values (1, $1, 0)")
-            .bind(i64::from(VERSION))
-            .execute(&mut *tx)
-            .await?;
+        super::begin(tx.conn()).await?;
         tx.commit().await?;
-        Ok((writer, Position::START))
+        Ok((number, (writer, Position::START)))
+    }
+
+    /// Opens the generation `number` anew, for whoever holds the lease `fence`.
+    pub(crate) async fn writer(&self, number: u64, fence: u64) -> Result<Opened, Error> {
+        let mut writer = Writer::sqlite(&self.path(number)).await?;
+        let position = super::claim(writer.conn(), fence).await?;
+        Ok((writer, position))
     }
 }
 
@@ -171,26 +196,29 @@ pub(crate) fn remove(path: &Path) {
     }
 }
 
-async fn open(path: &Path) -> Result<(SqliteConnection, u32, Option<Position>), sqlx::Error> {
-    let mut writer = writer_options(path).connect().await?;
-    let made = sqlx::query("select 1 from sqlite_master where name = 'checkpoint'")
-        .fetch_optional(&mut writer)
+async fn open(path: &Path) -> Result<(Writer, u32, Option<Position>), Error> {
+    let mut writer = Writer::sqlite(path).await?;
+    let made = query("select 1 from sqlite_master where name = 'checkpoint'")
+        .fetch_optional(writer.conn())
         .await?;
     if made.is_none() {
         return Ok((writer, 0, None));
     }
-    let row = sqlx::query("select version, position from checkpoint where id = 1")
-        .fetch_optional(&mut writer)
+    let row = query("select version, position from checkpoint where id = 1")
+        .fetch_optional(writer.conn())
         .await?;
     let Some(row) = row else {
         return Ok((writer, 0, None));
     };
-    let version = u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(0);
-    let position = row.try_get::<i64, _>("position")?;
-    Ok((writer, version, u64::try_from(position).ok().map(Position)))
+    let version = row.count("version")?;
+    let position = row.count("position").ok().map(Position);
+    Ok((writer, version, position))
 }
 
-fn is_beyond_use(error: &sqlx::Error) -> bool {
+fn is_beyond_use(error: &Error) -> bool {
+    let Error::Storage(error) = error else {
+        return false;
+    };
     let code = error.as_database_error().and_then(|error| error.code());
     // The low byte of an extended code is the code.
     code.and_then(|code| code.parse::<u32>().ok())

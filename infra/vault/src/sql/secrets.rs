@@ -10,13 +10,30 @@ use wharf_domain::{
     ports::{DataKey, Scope, SecretRef, Vault, VaultError},
 };
 
-use super::open::{SqliteVault, column, unavailable};
+use super::{
+    SqlVault,
+    tables::{column, sql, unavailable},
+};
 
 /// Keeps secrets apart from everything else sealed under the same key.
 const PURPOSE: &[u8] = b"secret";
 
+/// One statement, so that no shredding comes between the look at the key and the write.
+macro_rules! put {
+    ($lock:literal) => {
+        concat!(
+            "insert into secrets (scope, field, generation, written_at, sealed) \
+             select scope, $2, $3, $4, $5 from data_keys \
+             where scope = $1 and shredded_at is null",
+            $lock,
+            " on conflict (scope, field, generation) do update \
+             set written_at = excluded.written_at, sealed = excluded.sealed"
+        )
+    };
+}
+
 #[async_trait]
-impl Vault for SqliteVault {
+impl Vault for SqlVault {
     async fn put(&self, at: &SecretRef, secret: &Secret<Vec<u8>>) -> Result<(), VaultError> {
         let key = self.scope_key(&at.scope).await?;
         let sealed = key.seal_own(
@@ -24,40 +41,38 @@ impl Vault for SqliteVault {
             &[at.field.as_bytes(), &at.generation.to_be_bytes()],
             secret.expose(),
         );
-        // One statement, so that no shredding comes between the look at the key and the write.
-        let written = sqlx::query(
-            "insert into secrets (scope, field, generation, written_at, sealed) \
-             select scope, $2, $3, $4, $5 from data_keys \
-             where scope = $1 and shredded_at is null \
-             on conflict (scope, field, generation) do update \
-             set written_at = excluded.written_at, sealed = excluded.sealed",
+        let mut writer = self.tables.writer().await?;
+        let on = writer.on();
+        let text = on.choose(put!(""), put!(" for share"));
+        let written = sql!(
+            execute,
+            on,
+            text,
+            at.scope.name(),
+            at.field,
+            column(at.generation)?,
+            self.now(),
+            sealed
         )
-        .bind(at.scope.name())
-        .bind(at.field)
-        .bind(column(at.generation)?)
-        .bind(self.now())
-        .bind(sealed)
-        .execute(&self.writer)
-        .await
         .map_err(unavailable)?;
-        if written.rows_affected() == 0 {
+        if written == 0 {
             return Err(VaultError::Shredded);
         }
         Ok(())
     }
 
     async fn get(&self, at: &SecretRef) -> Result<Secret<Vec<u8>>, VaultError> {
-        let row: Option<(Option<Vec<u8>>, Option<Vec<u8>>)> = sqlx::query_as(
+        let row: Option<(Option<Vec<u8>>, Option<Vec<u8>>)> = sql!(
+            fetch_optional,
+            self.tables.reader().await?.on(),
             "select data_keys.wrapped, secrets.sealed from data_keys \
              left join secrets on secrets.scope = data_keys.scope \
              and secrets.field = $2 and secrets.generation = $3 \
              where data_keys.scope = $1",
+            at.scope.name(),
+            at.field,
+            column(at.generation)?
         )
-        .bind(at.scope.name())
-        .bind(at.field)
-        .bind(column(at.generation)?)
-        .fetch_optional(&self.readers)
-        .await
         .map_err(unavailable)?;
         let (wrapped, sealed) = row.ok_or(VaultError::Absent)?;
         let wrapped = wrapped.ok_or(VaultError::Shredded)?;

@@ -9,7 +9,10 @@ use wharf_domain::{
     ports::{Answer, Answers, Scope, VaultError},
 };
 
-use super::open::{SqliteVault, column, unavailable};
+use super::{
+    SqlVault,
+    tables::{column, sql, unavailable},
+};
 
 /// Keeps answers apart from everything else sealed under the same key.
 const PURPOSE: &[u8] = b"answer";
@@ -18,19 +21,48 @@ const KEPT: i64 = 24 * 60 * 60 * 1_000_000;
 /// Expired answers removed with each new one: more than one, so that they cannot pile up.
 const PURGED_AT_ONCE: i64 = 16;
 
+/// An answer that is there stays, unless it is expired. No row of a shredded project is made.
+macro_rules! put {
+    ($lock:literal) => {
+        concat!(
+            "insert into answers (scope, key, expires_at, fingerprint, status, position, sealed) \
+             select scope, $2, $3, $4, $5, $6, $7 from data_keys \
+             where scope = $1 and shredded_at is null",
+            $lock,
+            " on conflict (scope, key) do update \
+             set expires_at = excluded.expires_at, fingerprint = excluded.fingerprint, \
+             status = excluded.status, position = excluded.position, sealed = excluded.sealed \
+             where answers.expires_at <= $8"
+        )
+    };
+}
+
+/// Two nodes that purge at once leave each other's rows alone.
+macro_rules! purge {
+    ($lock:literal) => {
+        concat!(
+            "delete from answers where (scope, key) in (\
+             select scope, key from answers where expires_at <= $1 \
+             order by expires_at limit $2",
+            $lock,
+            ")"
+        )
+    };
+}
+
 #[async_trait]
-impl Answers for SqliteVault {
+impl Answers for SqlVault {
     async fn get(&self, project: &ProjectId, key: &str) -> Result<Option<Answer>, VaultError> {
         let scope = Scope::Project(project.clone());
-        let row: Option<(Vec<u8>, i64, i64, Vec<u8>)> = sqlx::query_as(
+        let row: Option<(Vec<u8>, i64, i64, Vec<u8>)> = sql!(
+            fetch_optional,
+            self.tables.reader().await?.on(),
             "select fingerprint, status, position, sealed from answers \
              where scope = $1 and key = $2 and expires_at > $3",
+            scope.name(),
+            key,
+            self.now()
         )
-        .bind(scope.name())
-        .bind(key)
-        .bind(self.now())
-        .fetch_optional(&self.readers)
-        .await
         .map_err(unavailable)?;
         let Some((fingerprint, status, position, sealed)) = row else {
             return Ok(None);
@@ -66,42 +98,26 @@ impl Answers for SqliteVault {
             answer.body.expose(),
         );
         let now = self.now();
-        let mut tx = self
-            .writer
-            .begin_with("begin immediate")
-            .await
-            .map_err(unavailable)?;
-        // An answer that is there stays, unless it is expired. No row of a shredded project is made.
-        sqlx::query(
-            "insert into answers (scope, key, expires_at, fingerprint, status, position, sealed) \
-             select scope, $2, $3, $4, $5, $6, $7 from data_keys \
-             where scope = $1 and shredded_at is null \
-             on conflict (scope, key) do update \
-             set expires_at = excluded.expires_at, fingerprint = excluded.fingerprint, \
-             status = excluded.status, position = excluded.position, sealed = excluded.sealed \
-             where answers.expires_at <= $8",
+        let mut tx = self.tables.begin().await.map_err(unavailable)?;
+        let text = tx.on().choose(put!(""), put!(" for share"));
+        sql!(
+            execute,
+            tx.on(),
+            text,
+            scope.name(),
+            key,
+            now.saturating_add(KEPT),
+            head.fingerprint.to_vec(),
+            i64::from(head.status),
+            column(head.position)?,
+            sealed,
+            now
         )
-        .bind(scope.name())
-        .bind(key)
-        .bind(now.saturating_add(KEPT))
-        .bind(head.fingerprint.to_vec())
-        .bind(i64::from(head.status))
-        .bind(column(head.position)?)
-        .bind(sealed)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
         .map_err(unavailable)?;
-        sqlx::query(
-            "delete from answers where (scope, key) in (\
-             select scope, key from answers where expires_at <= $1 \
-             order by expires_at limit $2)",
-        )
-        .bind(now)
-        .bind(PURGED_AT_ONCE)
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
+        let text = tx
+            .on()
+            .choose(purge!(""), purge!(" for update skip locked"));
+        sql!(execute, tx.on(), text, now, PURGED_AT_ONCE).map_err(unavailable)?;
         tx.commit().await.map_err(unavailable)
     }
 }
