@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use tokio::sync::mpsc;
-use wharf_domain::ports::{Clock, Connectors, Dispatch, EventLog, Http, Ids, Spool, Vault};
-use wharf_projections::{Projection, Views};
+use wharf_domain::ports::{Clock, Connectors, Dispatch, EventLog, Http, Ids, Leases, Spool, Vault};
+use wharf_projections::Views;
 
 use crate::{
     dispatch::Dispatcher,
     journal::Journal,
-    project::{Projector, Rebuilder},
+    lease::Keeper,
+    project::{Projector, Rebuilder, follow},
     react::Reactor,
     supervisor::{Stopped, Supervisor},
     tick::Ticker,
@@ -27,8 +28,10 @@ const SECRETS_FOR: Duration = Duration::from_mins(5);
 pub struct Parts {
     /// The event log.
     pub log: Arc<dyn EventLog>,
-    /// The read models, and the writer of their live generation.
-    pub views: (Views, Projection),
+    /// The read models.
+    pub views: Views,
+    /// Who of several nodes does what only one may do.
+    pub leases: Arc<dyn Leases>,
     /// The vault.
     pub vault: Arc<dyn Vault>,
     /// The HTTP client.
@@ -63,7 +66,8 @@ impl Hub {
     pub fn start(parts: Parts) -> Self {
         let Parts {
             log,
-            views: (views, projection),
+            views,
+            leases,
             vault,
             http,
             spool,
@@ -88,9 +92,13 @@ impl Hub {
         let progress = Progress::default();
         let (retries, due) = mpsc::channel(RETRIES);
 
-        let (projector, rebuilder) =
-            Projector::new(log.clone(), views.clone(), clock.clone(), projection);
-        supervisor.spawn("project", projector.run(stop()));
+        let keeper = Keeper {
+            leases,
+            clock: clock.clone(),
+        };
+        let (projector, rebuilder) = Projector::new(log.clone(), views.clone(), clock.clone());
+        supervisor.spawn("project", projector.run(keeper.clone(), stop()));
+        supervisor.spawn("views", follow(views.clone(), clock.clone(), stop()));
 
         let reactor = Reactor {
             log: log.clone(),
@@ -107,7 +115,7 @@ impl Hub {
             dispatch: dispatch.clone(),
             retries,
         };
-        supervisor.spawn("tick", ticker.run(stop()));
+        supervisor.spawn("tick", ticker.run(keeper, stop()));
 
         let runner = Runner {
             log: log.clone(),

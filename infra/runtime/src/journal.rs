@@ -6,7 +6,7 @@ use uuid::Uuid;
 use wharf_domain::{
     kernel::{
         Commit, CommitId, EventSet, Expected, InvalidCommit, Metadata, NewCommit, Position,
-        StreamId,
+        StreamId, Timestamp,
     },
     ports::{Append, Clock, Committed, Context, EventLog, Refusal},
 };
@@ -94,12 +94,12 @@ pub(crate) const REST: Duration = Duration::from_secs(1);
 
 /// Sleeps by the clock.
 pub(crate) async fn rest(clock: &dyn Clock, pause: Duration) {
-    let now = clock.now();
-    let until = jiff::SignedDuration::try_from(pause)
-        .ok()
-        .and_then(|pause| now.checked_add(pause).ok())
-        .unwrap_or(now);
-    clock.sleep_until(until).await;
+    clock.sleep_until(after(clock.now(), pause)).await;
+}
+
+/// `pause` after `instant`; the end of time if that is later.
+pub(crate) fn after(instant: Timestamp, pause: Duration) -> Timestamp {
+    instant.saturating_add(pause).unwrap_or(Timestamp::MAX)
 }
 
 /// One commit, by its position.

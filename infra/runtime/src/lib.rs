@@ -12,6 +12,8 @@ pub mod clock;
 pub mod dispatch;
 pub mod hub;
 mod journal;
+mod lease;
+mod patience;
 pub mod project;
 mod react;
 pub mod spool;

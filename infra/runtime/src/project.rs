@@ -1,5 +1,5 @@
-//! Project: the log becomes views. One task writes the live generation; a rebuild fills a new one beside
-//! it and is swapped in once it has caught up.
+//! Project: the log becomes views. One node writes the live generation, under a lease; a rebuild fills a new
+//! one beside it and is swapped in once it has caught up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use wharf_projections::{Projection, Views};
 
 use crate::{
     journal::{REST, rest},
+    lease::Keeper,
     supervisor::chain,
 };
 
@@ -38,7 +39,7 @@ pub enum ProjectError {
 /// A generation that caught up, and whom to tell when it is live.
 struct Swap {
     projection: Projection,
-    done: oneshot::Sender<Result<(), wharf_projections::Error>>,
+    done: oneshot::Sender<Result<(), ProjectError>>,
 }
 
 /// Asks for a rebuild of the views.
@@ -86,23 +87,20 @@ impl Rebuilder {
     }
 }
 
-/// The loop that keeps the live views behind the log.
-pub struct Projector {
-    pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) views: Views,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) projection: Projection,
+/// The loop that keeps the live views behind the log: on one node, the one that holds their lease.
+pub(crate) struct Projector {
+    log: Arc<dyn EventLog>,
+    views: Views,
+    clock: Arc<dyn Clock>,
     swaps: mpsc::Receiver<Swap>,
 }
 
 impl Projector {
     /// The loop and the handle that asks it for a rebuild.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         log: Arc<dyn EventLog>,
         views: Views,
         clock: Arc<dyn Clock>,
-        projection: Projection,
     ) -> (Self, Rebuilder) {
         // One rebuild at a time; a second one waits here for its swap.
         let (swaps, receiver) = mpsc::channel(1);
@@ -111,83 +109,106 @@ impl Projector {
             views: views.clone(),
             swaps,
         };
-        (
-            Self {
-                log,
-                views,
-                clock,
-                projection,
-                swaps: receiver,
-            },
-            rebuilder,
-        )
+        let projector = Self {
+            log,
+            views,
+            clock,
+            swaps: receiver,
+        };
+        (projector, rebuilder)
     }
 
-    /// Projects until `stop`.
+    /// Projects until `stop`, whenever this node holds the lease.
     ///
     /// # Errors
     /// [`ProjectError`] if the log is damaged or the views contradict it; what passes by itself is
     /// waited for.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), ProjectError> {
+    pub(crate) async fn run(
+        mut self,
+        keeper: Keeper,
+        stop: CancellationToken,
+    ) -> Result<(), ProjectError> {
+        let name = Views::lease_name();
         loop {
-            let after = self.projection.checkpoint();
-            let commits = tokio::select! {
+            let held = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(swap) = self.swaps.recv() => {
                     self.swap(swap).await;
                     continue;
                 }
-                commits = self.log.follow(after, BATCH) => commits,
+                held = keeper.take(&name) => held,
             };
-            let failed = match commits {
-                Ok(commits) => self
-                    .projection
-                    .apply(&commits)
-                    .await
-                    .map(drop)
-                    .err()
-                    .map(ProjectError::from),
-                Err(error) => Some(error.into()),
-            };
-            match failed {
-                None => {}
-                Some(error) if is_passing(&error) => {
-                    tracing::warn!(error = %chain(&error), "the views wait");
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        () = rest(&*self.clock, REST) => {}
-                    }
-                }
-                Some(error) => return Err(error),
+            let fence = held.fence();
+            if let Some(ended) = keeper.under(held, self.hold(fence, &stop)).await {
+                ended?;
             }
         }
     }
 
-    async fn swap(&mut self, mut swap: Swap) {
-        // The last stretch, so that no reader sees the views go back.
-        let caught_up = async {
-            while swap.projection.checkpoint() < self.projection.checkpoint() {
-                let commits = self
-                    .log
-                    .read_all(swap.projection.checkpoint(), BATCH)
-                    .await?;
-                swap.projection.apply(&commits).await?;
-            }
-            Ok::<_, ProjectError>(())
-        }
-        .await;
-        match caught_up {
-            Ok(()) => {
-                let result = self.views.swap(&swap.projection).await;
-                if result.is_ok() {
-                    self.projection = swap.projection;
+    /// Projects under `fence` until `stop`, or until another node does.
+    async fn hold(&mut self, fence: u64, stop: &CancellationToken) -> Result<(), ProjectError> {
+        while !stop.is_cancelled() {
+            match self.project(fence, stop).await {
+                Ok(()) => {}
+                Err(ProjectError::Views(wharf_projections::Error::Fenced { ours, by })) => {
+                    tracing::warn!(ours, by, "another node projects");
+                    return Ok(());
                 }
-                let _ = swap.done.send(result);
-            }
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "a rebuilt view was not swapped in")
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!(error = %chain(&error), "the views wait");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = rest(&*self.clock, REST) => {}
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    /// Projects into the generation that is live now, until another is, or `stop`.
+    async fn project(&mut self, fence: u64, stop: &CancellationToken) -> Result<(), ProjectError> {
+        let mut projection = self.views.projection(fence).await?;
+        loop {
+            let commits = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(swap) = self.swaps.recv() => {
+                    self.swap(swap).await;
+                    return Ok(());
+                }
+                commits = self.log.follow(projection.checkpoint(), BATCH) => commits?,
+            };
+            match projection.apply(&commits).await {
+                Ok(_) => {}
+                Err(wharf_projections::Error::Superseded) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Makes a rebuilt generation the live one. Nothing is projected here meanwhile; a projector on another
+    /// node may be, so what it adds is caught up with until the swap is faster.
+    async fn swap(&self, mut swap: Swap) {
+        let result = loop {
+            let error = match self.views.swap(&swap.projection).await {
+                Ok(()) => break Ok(()),
+                Err(error) => error,
+            };
+            if !matches!(error, wharf_projections::Error::Behind { .. }) {
+                break Err(error.into());
+            }
+            let after = swap.projection.checkpoint();
+            match self.log.read_all(after, BATCH).await {
+                Ok(commits) => {
+                    if let Err(error) = swap.projection.apply(&commits).await {
+                        break Err(error.into());
+                    }
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        let _ = swap.done.send(result);
     }
 }
 
@@ -196,6 +217,26 @@ fn is_passing(error: &ProjectError) -> bool {
         ProjectError::Log(LogError::Unavailable(_)) => true,
         ProjectError::Log(_) | ProjectError::Stopping => false,
         ProjectError::Views(error) => error.is_passing(),
+    }
+}
+
+/// Hears of what other nodes do to shared views, until `stop`.
+pub(crate) async fn follow(
+    views: Views,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<(), ProjectError> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            heard = views.follow() => if let Err(error) = heard {
+                tracing::warn!(error = %chain(&error), "the views of other nodes are not heard of");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = rest(&*clock, REST) => {}
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use wharf_domain::{
 
 use crate::{
     journal::{REST, rest},
+    patience::patient,
     supervisor::chain,
 };
 
@@ -73,11 +74,15 @@ impl Reactor {
     }
 
     async fn run(&self, spec: ConsumerSpec, stop: &CancellationToken) -> Result<(), ReactError> {
-        let consumer = self.log.consumer(spec).await?;
+        let clock = &*self.clock;
+        let consumer = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            consumer = patient(clock, || self.log.consumer(spec.clone())) => consumer?,
+        };
         loop {
             let commits = tokio::select! {
                 () = stop.cancelled() => break,
-                commits = consumer.fetch(64) => commits?,
+                commits = patient(clock, || consumer.fetch(64)) => commits?,
             };
             for commit in commits {
                 match self.react(&commit).await {

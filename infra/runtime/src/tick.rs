@@ -1,5 +1,5 @@
-//! Tick: a due row of the timers view becomes a command. Fires only while the views are at the log's
-//! tail, so that a timer which was settled a moment ago is not seen as due.
+//! Tick: a due row of the timers view becomes a command, on the one node that holds the lease. Fires only while
+//! the views are at the log's tail as of then, so that a timer which was settled a moment ago is not seen as due.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,10 +17,13 @@ use wharf_projections::{
 
 use crate::{
     journal::{REST, rest},
+    lease::Keeper,
     project::caught_up,
     supervisor::chain,
 };
 
+/// What allows a node to fire timers.
+const LEASE: &str = "tick";
 /// Timers fired at once.
 const BATCH: u32 = 256;
 /// Looks at the timers at least so often.
@@ -44,12 +47,28 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// Ticks until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TickError> {
+    /// Ticks until `stop`, whenever this node holds the lease.
+    pub(crate) async fn run(
+        self,
+        keeper: Keeper,
+        stop: CancellationToken,
+    ) -> Result<(), TickError> {
+        loop {
+            let held = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                held = keeper.take(LEASE) => held,
+            };
+            if let Some(ended) = keeper.under(held, self.tick(&stop)).await {
+                return ended;
+            }
+        }
+    }
+
+    async fn tick(&self, stop: &CancellationToken) -> Result<(), TickError> {
         // Fired, and not yet settled in the view.
         let mut fired: HashSet<(Position, u32)> = HashSet::new();
         loop {
-            let wake = match self.fire(&mut fired, &stop).await {
+            let wake = match self.fire(&mut fired, stop).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(error = %chain(&*error), "the timers wait");

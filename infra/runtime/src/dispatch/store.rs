@@ -106,6 +106,9 @@ impl<A: Decider> Store<A> {
             let events = match loaded.state.decide(command) {
                 Ok(events) if !events.is_empty() => events,
                 nothing => {
+                    // What another node just wrote may not be read here yet, unless the log is asked how
+                    // far it is.
+                    self.log.tail().await.map_err(unavailable)?;
                     // A repeat of a command that was carried out before finds its own effects.
                     if context.idempotency_key.is_some()
                         && let Some(commit) = self.log.find(id).await.map_err(unavailable)?

@@ -24,6 +24,7 @@ use wharf_projections::timers::Timer;
 use super::attempt::{Courier, Delivery, PlanError};
 use crate::{
     journal::{JournalError, REST, rest},
+    patience::patient,
     supervisor::chain,
 };
 
@@ -109,9 +110,17 @@ impl Deliverer {
     /// Delivers until `stop`; then lets attempts under way finish within the grace period.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
         let log = self.courier.journal.log.clone();
-        let consumer = log.consumer(DELIVER).await?;
-        // At or below this a delivery may have an outcome that its message's acknowledgement lost.
-        let boundary = log.tail().await?;
+        let clock = self.courier.journal.clock.clone();
+        let opening = async {
+            let consumer = patient(&*clock, || log.consumer(DELIVER)).await?;
+            // At or below this a delivery may have an outcome that its message's acknowledgement lost.
+            let boundary = patient(&*clock, || log.tail()).await?;
+            Ok::<_, LogError>((consumer, boundary))
+        };
+        let (consumer, boundary) = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            opened = opening => opened?,
+        };
         let courier = Arc::new(self.courier.clone());
         let mut steps: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
         let mut desk = Desk::default();
@@ -125,7 +134,7 @@ impl Deliverer {
                     let courier = courier.clone();
                     steps.push(async move { Step::Retried(courier.retry(timer).await) }.boxed());
                 }
-                commits = consumer.fetch(64), if hungry => {
+                commits = patient(&*clock, || consumer.fetch(64)), if hungry => {
                     for commit in commits? {
                         let courier = courier.clone();
                         steps.push(async move {

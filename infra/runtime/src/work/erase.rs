@@ -14,6 +14,7 @@ use wharf_domain::{
 
 use crate::{
     journal::{REST, rest},
+    patience::patient,
     supervisor::chain,
 };
 
@@ -35,11 +36,15 @@ pub(crate) struct Eraser {
 impl Eraser {
     /// Erases until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), LogError> {
-        let consumer = self.log.consumer(ERASE).await?;
+        let clock = &*self.clock;
+        let consumer = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            consumer = patient(clock, || self.log.consumer(ERASE)) => consumer?,
+        };
         loop {
             let commits = tokio::select! {
                 () = stop.cancelled() => break,
-                commits = consumer.fetch(64) => commits?,
+                commits = patient(clock, || consumer.fetch(64)) => commits?,
             };
             for commit in commits {
                 match self.erase(&commit).await {

@@ -11,7 +11,7 @@ use wharf_domain::{
 };
 
 use super::run::{RunError, Runner};
-use crate::{journal::REST, supervisor::chain};
+use crate::{journal::REST, patience::patient, supervisor::chain};
 
 /// Runs worked on at once.
 const RUNS: usize = 8;
@@ -32,7 +32,11 @@ pub(crate) struct Syncer {
 impl Syncer {
     /// Works until `stop`. A run that is cut off goes on after the next start.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), LogError> {
-        let consumer = self.log.consumer(SYNC).await?;
+        let clock = &*self.runner.clock;
+        let consumer = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            consumer = patient(clock, || self.log.consumer(SYNC)) => consumer?,
+        };
         let mut runs = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -45,7 +49,7 @@ impl Syncer {
                         consumer.nak(position, REST).await?;
                     }
                 },
-                commits = consumer.fetch(RUNS) => {
+                commits = patient(clock, || consumer.fetch(RUNS)) => {
                     for commit in commits? {
                         runs.push(self.commit(commit, &stop));
                     }
