@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -14,6 +15,7 @@ use tokio::{
 };
 use wharf_api::ApiState;
 use wharf_domain::kernel::Position;
+use wharf_projections::{overview, timers};
 use wharf_runtime::{dispatch::Dispatcher, project::Rebuilder, work::Progress};
 
 use crate::{
@@ -25,6 +27,11 @@ use crate::{
 /// Longest request line.
 const MAX_REQUEST: u64 = 64 * 1024;
 
+/// Timers that are this late are overdue.
+pub(crate) const LATE: SignedDuration = SignedDuration::from_mins(1);
+/// Most overdue timers that are counted.
+pub(crate) const COUNTED: u32 = 1000;
+
 /// What can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
@@ -33,6 +40,17 @@ pub enum Request {
     Import(Wanted),
     /// Build the views anew.
     RebuildViews,
+    /// Say how the hub is.
+    Status,
+}
+
+/// What only a running hub knows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Events that no view could read.
+    pub parked: u64,
+    /// Timers due for more than a minute and not settled; counted up to 1000.
+    pub overdue_timers: u64,
 }
 
 /// A line of an answer.
@@ -41,6 +59,7 @@ pub enum Request {
 enum Line {
     Import(Said),
     Views { at: Position, tail: Position },
+    Status(Status),
     End { error: Option<String> },
 }
 
@@ -67,6 +86,16 @@ impl Operations {
             progress: app.hub.progress.clone(),
             api: app.api.clone(),
         }
+    }
+
+    async fn status(&self) -> anyhow::Result<Status> {
+        let db = self.api.views.db();
+        let late = self.api.clock.now().saturating_sub(LATE)?;
+        let overdue = timers::due(&db, late, COUNTED).await?;
+        Ok(Status {
+            parked: overview::counts(&db).await?.parked,
+            overdue_timers: overdue.len() as u64,
+        })
     }
 }
 
@@ -171,6 +200,11 @@ async fn carry_out(
             result?;
             Ok(())
         }
+        Request::Status => {
+            let status = operations.status().await?;
+            let _ = say.send(Line::Status(status)).await;
+            Ok(())
+        }
     }
 }
 
@@ -204,6 +238,21 @@ pub async fn rebuild(config: &Config, progress: impl Fn(Position, Position)) -> 
     .await
 }
 
+/// Asks the server how it is.
+///
+/// # Errors
+/// It does not answer.
+pub async fn status(config: &Config) -> anyhow::Result<Status> {
+    let said = std::cell::Cell::new(None);
+    exchange(config, &Request::Status, async |line| {
+        if let Line::Status(status) = line {
+            said.set(Some(status));
+        }
+    })
+    .await?;
+    said.get().context("the server did not say how it is")
+}
+
 async fn exchange(
     config: &Config,
     request: &Request,
@@ -221,7 +270,7 @@ async fn exchange(
         match serde_json::from_str(&line)? {
             Line::End { error: None } => return Ok(()),
             Line::End { error: Some(error) } => anyhow::bail!("{error}"),
-            line @ (Line::Import(_) | Line::Views { .. }) => on_line(line).await,
+            line @ (Line::Import(_) | Line::Views { .. } | Line::Status(_)) => on_line(line).await,
         }
     }
     anyhow::bail!("the server went away; what was accepted goes on when it is back")

@@ -15,18 +15,23 @@ use wharf_api::{
     ApiOptions, ApiState,
     auth::{TokenRules, Verifier},
 };
-use wharf_domain::ports::{Clock, Connectors, EventLog, Http, Ids};
+use wharf_domain::ports::{Clock, Connectors, Ids};
 use wharf_egress::Egress;
 use wharf_eventlog::SqliteLog;
-use wharf_projections::Views;
 use wharf_runtime::{
     Hub, Parts,
     clock::{SystemClock, SystemIds},
     spool::FileSpool,
 };
-use wharf_vault::{MasterKey, SqliteVault};
+use wharf_vault::MasterKey;
 
-use crate::{config::Config, keys, stop::StopSignals};
+use crate::{
+    config::Config,
+    keys,
+    stop::StopSignals,
+    storage::{self, Storage},
+    telemetry::{self, Observer},
+};
 
 /// The parts of an opened data folder and the hub that runs on them.
 pub struct App {
@@ -66,22 +71,23 @@ impl App {
         create_private(dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(
-            dir,
-            wharf_eventlog::Options::default(),
-            clock.clone(),
-        )?);
+        let observer = Observer::new(&config.telemetry);
         let master = master_key(&config, &*ids)?;
-        let vault = Arc::new(
-            SqliteVault::open(&dir.join("vault.db"), master, clock.clone(), ids.clone()).await?,
-        );
-        let views = Views::open(&dir.join("views"), vault.clone()).await?;
-        let http: Arc<dyn Http> = Arc::new(Egress::new(wharf_egress::Options {
+        let Storage {
+            log,
+            views,
+            vault: answers,
+            leases,
+        } = Storage::open(&config, master, clock.clone(), ids.clone()).await?;
+        let log = observer.log(log);
+        let vault = observer.vault(answers.clone());
+        let egress = Egress::new(wharf_egress::Options {
             allow: allowed(&config)?,
             ..wharf_egress::Options::default()
-        })?);
+        })?;
+        let http = observer.http(Arc::new(egress));
         let spool = Arc::new(FileSpool::open(
-            dir.join("uploads"),
+            uploads_dir(&config),
             config.import.max_upload_bytes,
         )?);
         let connectors: Connectors = catalogue::connectors(catalogue::Options {
@@ -89,10 +95,11 @@ impl App {
         });
         let verifier = verifier(&config, &*ids)?;
 
-        let live = views.0.clone();
+        let rendered = metrics.clone();
         let hub = Hub::start(Parts {
             log: log.clone(),
-            views,
+            views: views.clone(),
+            leases,
             vault: vault.clone(),
             http: http.clone(),
             spool: spool.clone(),
@@ -102,18 +109,18 @@ impl App {
             grace: Duration::from_secs(config.server.shutdown_grace_seconds),
         });
         let api = ApiState {
-            dispatch: hub.dispatch.clone(),
+            dispatch: observer.dispatch(hub.dispatch.clone()),
             log,
-            views: live,
-            vault: vault.clone(),
-            answers: vault,
+            views,
+            vault,
+            answers,
             spool,
             http,
             clock,
             ids,
             connectors,
             auth: verifier,
-            metrics: Arc::new(move || metrics.render()),
+            metrics: Arc::new(move || rendered.render()),
             shutdown: hub.supervisor().stop_token(),
             options: ApiOptions {
                 public_base_url: public,
@@ -121,18 +128,21 @@ impl App {
                 ..ApiOptions::default()
             },
         };
-        Ok(Self {
+        let app = Self {
             config,
             hub,
             api,
             addresses,
             listeners,
-        })
+        };
+        telemetry::start_sampling(&app, metrics, &observer);
+        Ok(app)
     }
 
     /// The API, and the sandbox platform if it is switched on.
     pub fn router(&self) -> Router {
-        let router = wharf_api::router(self.api.clone());
+        let router = wharf_api::router(self.api.clone())
+            .layer(axum::middleware::from_fn(telemetry::trace_requests));
         if !self.config.sandbox.enabled {
             return router;
         }
@@ -195,7 +205,7 @@ async fn elapsed(stop: &CancellationToken, grace: Duration) {
 /// There is none yet, or it is of another version.
 pub fn read_log(config: &Config) -> Result<SqliteLog, wharf_eventlog::Error> {
     let options = wharf_eventlog::Options::default();
-    SqliteLog::open_read_only(&config.data.dir, options, Arc::new(SystemClock))
+    SqliteLog::open_read_only(&storage::log_dir(config), options, Arc::new(SystemClock))
 }
 
 /// The master key: from the configuration, else from its file, made at the first start.
@@ -216,6 +226,16 @@ pub fn master_key(config: &Config, ids: &dyn Ids) -> anyhow::Result<MasterKey> {
         file.display()
     );
     Ok(MasterKey::load_or_create(&file, ids)?)
+}
+
+/// Where uploaded files lie until they are imported.
+#[must_use]
+pub fn uploads_dir(config: &Config) -> PathBuf {
+    if config.import.dir.is_empty() {
+        config.data.dir.join("uploads")
+    } else {
+        PathBuf::from(&config.import.dir)
+    }
 }
 
 /// Where the master key's file is.

@@ -13,7 +13,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn keygen_prints_a_fresh_master_key() {
-    let home = Home::default();
+    let home = Home::files();
     let key = ok(&home, &["keygen"]);
     let key = key.trim();
     assert_eq!(key.len(), 64);
@@ -23,7 +23,7 @@ fn keygen_prints_a_fresh_master_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_the_command_line_opens_its_project() {
-    let home = Home::default();
+    let home = Home::files();
     let wharf = home.serve();
     let token = ok(&home, &["token", "--project", "p", "--role", "member"]);
     let client = Client::new(&wharf.url, Some(token.trim().to_owned()));
@@ -46,7 +46,7 @@ async fn a_token_of_the_command_line_opens_its_project() {
 
 #[test]
 fn inv04_keys_are_made_for_their_owner_alone() {
-    let home = Home::default();
+    let home = Home::files();
     let mut token = home.command(&["token", "--project", "p"]);
     let made = token.env_remove("WHARF_AUTH__JWT_SECRET").output().unwrap();
     assert!(made.status.success());
@@ -63,7 +63,7 @@ fn inv04_keys_are_made_for_their_owner_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hubs_own_token_secret_is_made_once_and_kept() {
-    let home = Home::default();
+    let home = Home::files();
     let own = BTreeMap::from([("WHARF_AUTH__JWT_SECRET", "")]);
     let token = |home: &Home| {
         let mut token = home.command(&["token", "--project", "p"]);
@@ -83,7 +83,7 @@ async fn the_hubs_own_token_secret_is_made_once_and_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_master_key_refuses_to_start_and_names_both() {
-    let home = Home::default();
+    let home = Home::files();
     let wharf = home.serve();
     integration(&wharf.client("p", Role::Admin), "kept").await;
     assert_eq!(wharf.stop(), 0);

@@ -117,7 +117,7 @@ async fn tail_prints_events_as_they_are_appended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_log_does_not_verify() {
-    let home = Home::default();
+    let home = Home::files();
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     for n in 0..3 {

@@ -1,10 +1,13 @@
 //! The command line as its users meet it: what each command prints, how it exits, and what it says when
 //! something is wrong.
 
+mod backup;
+mod copy;
 mod doctor;
 mod import;
 mod keys;
 mod log;
+mod metrics;
 mod print;
 mod serve;
 mod views;

@@ -6,7 +6,7 @@ use wharf_tests::process::Home;
 use super::{fails, ok, said};
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["serve"],
     &["demo"],
@@ -24,6 +24,11 @@ const COMMANDS: [&[&str]; 17] = [
     &["openapi"],
     &["explain"],
     &["doctor"],
+    &["backup"],
+    &["restore"],
+    &["erasures"],
+    &["metrics"],
+    &["log", "copy"],
 ];
 
 #[test]

@@ -31,7 +31,7 @@ async fn the_views_are_looked_at_and_rebuilt_with_and_without_a_server() {
     assert_eq!(wharf.stop(), 0);
 
     // Offline, from views that are gone.
-    std::fs::remove_dir_all(home.data().join("views")).unwrap();
+    home.storage().forget_views(&home.data()).await;
     assert_eq!(said(&home, &["views", "status"])[0]["lag"], 4);
     assert!(ok(&home, &["views", "rebuild"]).contains("built anew"));
     assert_eq!(said(&home, &["views", "status"])[0]["lag"], 0);

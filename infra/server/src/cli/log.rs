@@ -23,14 +23,18 @@ pub(super) async fn run(
     command: LogCommand,
     out: Out,
 ) -> anyhow::Result<ExitCode> {
-    let log = boot::read_log(config).with_context(|| {
-        format!(
-            "there is no log in {}; set data.dir, or start wharf serve",
-            config.data.dir.display()
-        )
-    })?;
+    let open = || {
+        boot::read_log(config).with_context(|| {
+            format!(
+                "there is no log in {}; set data.dir, or start wharf serve",
+                config.data.dir.display()
+            )
+        })
+    };
     match command {
+        LogCommand::Copy { from, to } => super::copy::copy(config, &from, &to, out).await,
         LogCommand::Tail(args) => {
+            let log = open()?;
             let mut after = match args.after() {
                 Some(after) => after,
                 None => log.tail().await?,
@@ -45,12 +49,12 @@ pub(super) async fn run(
             }
         }
         LogCommand::Replay(args) => {
-            replay(&log, args.after().unwrap_or_default(), &args, out).await?;
+            replay(&open()?, args.after().unwrap_or_default(), &args, out).await?;
             Ok(ExitCode::SUCCESS)
         }
-        LogCommand::Verify => verify(&log, out).await,
+        LogCommand::Verify => verify(&open()?, out).await,
         LogCommand::Stats => {
-            let stats = serde_json::to_value(log.stats().await?)?;
+            let stats = serde_json::to_value(open()?.stats().await?)?;
             out.say(&stats, || lines(&stats))?;
             Ok(ExitCode::SUCCESS)
         }

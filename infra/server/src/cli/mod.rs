@@ -1,5 +1,7 @@
 //! The command line. This file is the table of contents; a command is a file.
 
+mod backup;
+mod copy;
 mod doctor;
 mod log;
 mod print;
@@ -62,8 +64,38 @@ pub enum Command {
     },
     /// Print every setting with its default.
     Config,
-    /// Check the installation: keys, log, vault, views, clock.
+    /// Check the installation: settings, keys, disk, log, vault, views, webhooks, clock. Exits with 1 if
+    /// something does not work.
     Doctor,
+    /// Copy the data folder to a new folder, verified, while the hub runs or not. Without the keys.
+    Backup(BackupArgs),
+    /// Put a backup back into an empty data folder.
+    Restore(RestoreArgs),
+    /// Print what was erased, for `wharf restore --erasures`.
+    Erasures,
+    /// Print the catalogue of metrics.
+    Metrics,
+}
+
+/// Arguments of `wharf backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// A new or empty folder.
+    pub dir: PathBuf,
+    /// Copy `master.key` and `jwt.key`, too: whoever has the backup then reads everything.
+    #[arg(long)]
+    pub with_keys: bool,
+}
+
+/// Arguments of `wharf restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The folder that `wharf backup` made.
+    pub dir: PathBuf,
+    /// What was erased since: a list printed by `wharf erasures --json`, a later backup, or what is left of
+    /// a data folder. May be repeated.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub erasures: Vec<PathBuf>,
 }
 
 /// Arguments of `wharf demo`.
@@ -120,6 +152,14 @@ pub enum LogCommand {
     Verify,
     /// Count commits, events, streams and bytes.
     Stats,
+    /// Copy a log, every commit at its position, with the checkpoints of its consumers. Begun again it goes
+    /// on.
+    Copy {
+        /// The log to copy: `sqlite:FOLDER` or `nats://HOST:PORT`.
+        from: String,
+        /// The log that takes the copy, likewise. Nobody else may write it.
+        to: String,
+    },
 }
 
 /// Which events to print.
@@ -172,6 +212,10 @@ pub async fn run(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
         Command::Explain { code } => small::explain(code.as_deref(), out),
         Command::Config => small::config(out),
         Command::Doctor => doctor::run(&config, out).await,
+        Command::Backup(args) => backup::make(&config, args, out).await,
+        Command::Restore(args) => backup::restore(&config, args, out).await,
+        Command::Erasures => backup::erasures(&config, out).await,
+        Command::Metrics => small::metrics(out),
     }
 }
 

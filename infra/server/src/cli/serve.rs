@@ -9,8 +9,11 @@ use crate::{admin, boot::App, config::Config, stop::StopSignals, telemetry};
 
 pub(super) async fn serve(config: Config, out: Out) -> anyhow::Result<ExitCode> {
     let signals = StopSignals::listen()?;
-    telemetry::start_logs(&config.telemetry)?;
+    let exporter = telemetry::start_logs(&config.telemetry)?;
     let app = App::open(config, telemetry::start_metrics()?, true).await?;
+    if let Some(exporter) = exporter {
+        telemetry::start_export(&app, exporter);
+    }
     let router = app.router();
     admin::start(&app)?;
     let url = app.api.options.public_base_url.clone();

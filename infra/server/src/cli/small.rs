@@ -11,7 +11,7 @@ use wharf_domain::{
 use wharf_runtime::clock::{SystemClock, SystemIds};
 
 use super::{TokenArgs, print::Out};
-use crate::{boot, config, config::Config, keys};
+use crate::{boot, config, config::Config, keys, telemetry::catalogue};
 
 pub(super) fn keygen(out: Out) -> anyhow::Result<ExitCode> {
     let mut key = [0; 32];
@@ -59,6 +59,23 @@ pub(super) fn openapi(_out: Out) -> anyhow::Result<ExitCode> {
 pub(super) fn config(out: Out) -> anyhow::Result<ExitCode> {
     out.say(&json!({ "defaults": config::DEFAULTS }), || {
         config::DEFAULTS.to_owned()
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn metrics(out: Out) -> anyhow::Result<ExitCode> {
+    let metrics: Vec<_> = catalogue::METRICS
+        .iter()
+        .map(|metric| {
+            let labels: Vec<_> = metric.labels.iter().map(|label| label.name).collect();
+            json!({
+                "name": metric.name, "kind": metric.kind.name(), "unit": metric.unit.name(),
+                "labels": labels, "meaning": metric.meaning,
+            })
+        })
+        .collect();
+    out.say(&json!({ "metrics": metrics }), || {
+        catalogue::markdown().trim_end().to_owned()
     })?;
     Ok(ExitCode::SUCCESS)
 }

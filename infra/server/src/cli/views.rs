@@ -12,7 +12,7 @@ use crate::{
     admin,
     boot::{self, App},
     config::Config,
-    telemetry,
+    storage, telemetry,
 };
 
 pub(super) async fn run(
@@ -28,9 +28,11 @@ pub(super) async fn run(
 
 async fn status(config: &Config, out: print::Out) -> anyhow::Result<ExitCode> {
     let tail = boot::read_log(config)?.tail().await?;
-    let at = Views::peek(&config.data.dir.join("views"))
-        .await?
-        .unwrap_or_default();
+    let at = match storage::database(config) {
+        Some(url) => Views::peek_postgres(&url).await?,
+        None => Views::peek(&storage::views_dir(config)).await?,
+    };
+    let at = at.unwrap_or_default();
     let lag = tail.0.saturating_sub(at.0);
     out.say(
         &json!({ "checkpoint": at, "tail": tail, "lag": lag }),

@@ -22,6 +22,8 @@ const PREFIX: &str = "WHARF_";
 pub struct Config {
     pub server: Server,
     pub data: Data,
+    pub log: Log,
+    pub database: Database,
     pub auth: Auth,
     pub vault: Vault,
     pub egress: Egress,
@@ -48,12 +50,19 @@ sections! {
         max_concurrent_requests: usize,
     }
     Data { dir: PathBuf }
+    Log {
+        nats_url: String,
+        nats_prefix: String,
+        nats_monitor_urls: Vec<String>,
+        replicas: usize,
+    }
+    Database { url: String }
     Auth { jwt_secret: String, jwks_file: String, issuer: String, audience: String }
     Vault { master_key: String, key_file: String }
     Egress { allow: Vec<String> }
-    Import { max_upload_bytes: u64 }
+    Import { dir: String, max_upload_bytes: u64 }
     Sandbox { enabled: bool }
-    Telemetry { level: String, format: String }
+    Telemetry { level: String, format: String, otlp_endpoint: String, trace_share: f64 }
 }
 
 /// What is wrong with the configuration; `wharf` exits with 64.
@@ -125,6 +134,16 @@ impl Config {
         }
         if !matches!(self.telemetry.format.as_str(), "text" | "json") {
             return wrong("telemetry.format is \"text\" or \"json\"");
+        }
+        let endpoint = &self.telemetry.otlp_endpoint;
+        if !endpoint.is_empty()
+            && !endpoint.starts_with("http://")
+            && !endpoint.starts_with("https://")
+        {
+            return wrong("telemetry.otlp_endpoint is an http or https URL, or empty");
+        }
+        if !(0.0..=1.0).contains(&self.telemetry.trace_share) {
+            return wrong("telemetry.trace_share is between 0 and 1");
         }
         if self.server.max_concurrent_requests == 0 {
             return wrong("server.max_concurrent_requests is at least 1");

@@ -52,3 +52,19 @@ fn an_unknown_key_is_refused_and_named() {
 fn a_short_token_secret_is_refused() {
     assert!(load(&[("WHARF_AUTH__JWT_SECRET", "short")]).is_err());
 }
+
+#[test]
+fn a_collector_is_a_url_and_a_share_is_one() {
+    let endpoint = "WHARF_TELEMETRY__OTLP_ENDPOINT";
+    assert!(load(&[(endpoint, "http://127.0.0.1:4318")]).is_ok());
+    for wrong in ["collector:4317", "ftp://collector"] {
+        let error = load(&[(endpoint, wrong)]).unwrap_err().to_string();
+        assert!(error.contains("otlp_endpoint"), "{error}");
+    }
+    let share = "WHARF_TELEMETRY__TRACE_SHARE";
+    assert!(load(&[(share, "0.25")]).is_ok());
+    for wrong in ["1.5", "-0.1"] {
+        let error = load(&[(share, wrong)]).unwrap_err().to_string();
+        assert!(error.contains("trace_share"), "{error}");
+    }
+}
