@@ -1,8 +1,11 @@
 #!/bin/sh
-# Installs what the tests need, then runs every test of the workspace. Arguments go to `cargo test`:
+# Installs what the tests need, then runs every test of the workspace, and those that run a hub on each of the
+# storages that a hub can have. Arguments go to `cargo test`, which then runs once:
 #
 #     sh tests/run.sh                  everything
 #     sh tests/run.sh architecture     only tests whose name contains it
+#     WHARF_TEST_LOG=jetstream WHARF_TEST_DATABASE=postgres sh tests/run.sh api::
+#                                      the same on a real nats-server and a real PostgreSQL
 set -eu
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
@@ -22,5 +25,20 @@ need cc "install a C compiler; SQLite, zstd and ring are built from source (Debi
 sh "$here/peers.sh" test
 
 cd "$here/.."
-echo "tests: cargo test --workspace $*"
-exec cargo test --workspace "$@"
+if [ $# -gt 0 ]; then
+    echo "tests: log on ${WHARF_TEST_LOG:-sqlite}, views and vault on ${WHARF_TEST_DATABASE:-sqlite}: cargo test --workspace $*"
+    exec cargo test --workspace "$@"
+fi
+
+echo "tests: 1 of 4: log on sqlite, views and vault on sqlite; everything"
+cargo test --workspace
+
+# What runs a hub, on the other storages. The rest chooses its storage itself, or has none.
+hubs() {
+    echo "tests: $1 of 4: log on $2, views and vault on $3; what runs a hub"
+    WHARF_TEST_LOG=$2 WHARF_TEST_DATABASE=$3 cargo test --workspace --test it -- \
+        --skip architecture:: --skip conformance:: --skip nodes:: --skip subscribers:: --skip chaos::faults
+}
+hubs 2 sqlite postgres
+hubs 3 jetstream sqlite
+hubs 4 jetstream postgres

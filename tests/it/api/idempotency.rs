@@ -254,12 +254,8 @@ async fn a_repeat_whose_first_answer_was_lost_finds_its_own_work_in_the_log() {
     let before = facts(&client).await;
     hub.kill();
     // As if the crash had come between the effect and the keeping of its answer.
-    let vault = rusqlite::Connection::open(home.data().join("vault.db")).unwrap();
-    assert_eq!(
-        vault.execute("delete from answers", []).unwrap(),
-        writes.len()
-    );
-    drop(vault);
+    let forgotten = home.storage().forget_answers(&home.data()).await;
+    assert_eq!(forgotten, writes.len());
 
     let hub = home.serve();
     let client = admin(&hub, "lost");

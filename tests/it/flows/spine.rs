@@ -293,7 +293,7 @@ async fn inv01_views_deleted_and_replayed_give_the_same_bytes() {
 
     // And from nothing at all.
     assert_eq!(wharf.stop(), 0);
-    std::fs::remove_dir_all(home.data().join("views")).unwrap();
+    home.storage().forget_views(&home.data()).await;
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     client.until("/api/v1/health/ready", Value::is_object).await;
