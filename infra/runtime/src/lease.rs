@@ -4,6 +4,10 @@
 //! A node that is stopped for longer than its lease holds finds out when it goes on; until then another
 //! may have begun. Whoever writes under a lease therefore says its fence, or writes what may come twice.
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that fails, fails")]
+mod tests;
+
 use std::{future::Future, sync::Arc};
 
 use wharf_domain::{
