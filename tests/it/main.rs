@@ -21,3 +21,5 @@ mod flows;
 mod nodes;
 #[cfg(test)]
 mod ops;
+#[cfg(test)]
+mod subscribers;

@@ -11,6 +11,7 @@ use std::{
 
 use async_nats::{ConnectOptions, Event, ServerAddr};
 use async_trait::async_trait;
+use percent_encoding::percent_decode_str;
 use wharf_domain::{
     kernel::{Commit, CommitId, Head, Position, StoredCommit, StreamId},
     ports::{Append, Clock, Consumer, ConsumerSpec, Durability, EventLog, LogError, Refusal},
@@ -146,6 +147,17 @@ async fn connect(options: &JetStreamOptions, names: Names) -> Result<Api, Error>
         .name("wharf")
         .request_timeout(Some(options.attempt))
         .event_callback(|event| async move { report(&event) });
+    // The client does not take it from the URLs itself.
+    let login = servers
+        .iter()
+        .find_map(|server| Some((server.username()?, server.password())));
+    if let Some((user, password)) = login {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        connect = match password {
+            Some(password) => connect.user_and_password(decoded(user), decoded(password)),
+            None => connect.token(decoded(user)),
+        };
+    }
     if let Some(roots) = &options.roots {
         connect = connect.add_root_certificates(roots.clone());
     }

@@ -5,7 +5,6 @@
 //! may have begun. Whoever writes under a lease therefore says its fence, or writes what may come twice.
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 mod tests;
 
 use std::{future::Future, sync::Arc};
