@@ -36,6 +36,9 @@ pub enum ProjectError {
     Stopping,
 }
 
+/// How long a rebuild that is live waits for the last stretch.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A generation that caught up, and whom to tell when it is live.
 struct Swap {
     projection: Projection,
@@ -74,16 +77,19 @@ impl Rebuilder {
             }
             projection.apply(&commits).await?;
         }
-        let at = projection.checkpoint();
         let (done, swapped) = oneshot::channel();
         self.swaps
             .send(Swap { projection, done })
             .await
             .map_err(|_| ProjectError::Stopping)?;
         swapped.await.map_err(|_| ProjectError::Stopping)??;
+        // The projector takes it from here; whoever asked wants to see all of it.
         let tail = self.log.tail().await?;
-        progress.send_replace((at.max(tail), tail));
-        Ok(at)
+        if let Err(lagging) = self.views.wait_for(tail, PATIENCE).await {
+            tracing::warn!(%lagging, "the new views are live and not yet at the log's end");
+        }
+        progress.send_replace((tail, tail));
+        Ok(self.views.position())
     }
 }
 

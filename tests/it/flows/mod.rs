@@ -1,4 +1,5 @@
 //! Flows through several crates, and through the whole binary.
 
 mod dispatch;
+mod late;
 mod spine;

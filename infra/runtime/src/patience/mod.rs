@@ -1,6 +1,9 @@
 //! Waiting for a log that cannot be reached just now. The loops ask through this: an outage of its servers
 //! holds them up and must not end the hub. What needs somebody to act still does.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 
 use wharf_domain::ports::{Clock, LogError};
