@@ -61,7 +61,7 @@ impl Storage {
     #[must_use]
     pub fn new(jetstream: bool, postgres: bool) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let prefix = || format!("t{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let prefix = || format!("hub{}", MADE.fetch_add(1, Ordering::Relaxed));
         let kept = postgres.then(database);
         Self {
             stream: jetstream.then(|| Stream::on(&[Nats::shared()], prefix())),

@@ -1,10 +1,14 @@
-//! The checker: it knows every accepted write and asks the hub for each.
+//! The checker: it knows every accepted write and asks every node of the hub for each.
+//!
+//! When one node takes over from another, the log may hold copies of what both noted; the first counts, here as
+//! for the hub. A hub alone makes none.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+use reqwest::Method;
 use serde_json::Value;
 use wharf_domain::access::Role;
 use wharf_tests::{
@@ -21,23 +25,46 @@ use super::{
 /// Items of an untouched account of the sandbox.
 const SANDBOX_ITEMS: usize = 250;
 
-/// Asserts all that must be true once the kills are over.
-pub(super) async fn everything(wharf: Wharf, receiver: &Shaky, load: &Load, export: &[u8]) {
-    let home = wharf.home.clone();
-    let client = wharf.client("p", Role::Admin);
+/// Asserts all that must be true once the faults are over.
+pub(super) async fn everything(nodes: Vec<Wharf>, receiver: &Shaky, load: &Load, export: &[u8]) {
     // One run that nobody disturbs, and every message on its way.
     load.sync_once("sync-last", "full").await;
-    let log = delivered(&home, receiver).await;
+    let log = delivered(&nodes[0].home, receiver).await;
     messages(&log, load, receiver);
-    names(&client, load).await;
-    runs(&client, &log, load).await;
-    let sandbox = keys(&client, &load.sandbox).await;
-    assert_eq!(sandbox.len(), SANDBOX_ITEMS);
-    assert_eq!(keys(&client, &load.imports).await, files::keys(export));
-    let health = client.get("/api/v1/health").await.ok();
-    assert_eq!(health["parked"], 0, "a view could not read an event");
-    whole(&home).await;
-    rebuilt(wharf, load).await;
+    let copies = copies(&log);
+    assert!(
+        copies == 0 || nodes.len() > 1,
+        "a hub alone noted {copies} things twice"
+    );
+    for node in &nodes {
+        follows(&node.home, &log).await;
+        whole(&node.home).await;
+        let client = node.client("p", Role::Admin);
+        caught_up(&client).await;
+        names(&client, load).await;
+        runs(&client, &log, load).await;
+        let sandbox = keys(&client, &load.sandbox).await;
+        assert_eq!(sandbox.len(), SANDBOX_ITEMS);
+        assert_eq!(keys(&client, &load.imports).await, files::keys(export));
+        let health = client.get("/api/v1/health").await.ok();
+        assert_eq!(health["parked"], 0, "a view could not read an event");
+    }
+    rebuilt(nodes, load).await;
+}
+
+/// Waits until the node's views are caught up.
+pub(super) async fn ready(client: &Client) {
+    let asked = || client.request(Method::GET, "/api/v1/health/ready");
+    while !matches!(Client::try_send(asked()).await, Ok(answer) if answer.status == 200) {
+        // The hub is another process: there is nothing to be woken by.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The node's views catch up, soon.
+async fn caught_up(client: &Client) {
+    let ready = tokio::time::timeout(4 * PATIENCE, ready(client)).await;
+    assert!(ready.is_ok(), "the views never caught up");
 }
 
 /// Every event of the log, as `wharf log replay` tells it.
@@ -87,6 +114,21 @@ async fn delivered(home: &Home, receiver: &Shaky) -> Vec<Value> {
     };
     let recorded = tokio::time::timeout(4 * PATIENCE, recorded).await;
     recorded.expect("each delivery has its outcome in the log")
+}
+
+/// A node's log begins as another's does.
+async fn follows(home: &Home, log: &[Value]) {
+    let following = async {
+        loop {
+            let own = replay(home).await;
+            if own.len() >= log.len() {
+                return own;
+            }
+        }
+    };
+    let own = tokio::time::timeout(4 * PATIENCE, following).await;
+    let own = own.expect("the node follows the log");
+    assert!(own[..log.len()] == *log, "two nodes read different logs");
 }
 
 /// Each accepted event is in the log exactly once, and nothing else is.
@@ -142,6 +184,18 @@ async fn names(client: &Client, load: &Load) {
     assert_eq!(shown, wanted);
 }
 
+/// How many starts and pages of runs are copies of others.
+fn copies(log: &[Value]) -> usize {
+    let mut once = BTreeSet::new();
+    let starts = of_type(log, "sync_run.started").map(|data| (text(&data["run_id"]), None));
+    let pages = of_type(log, "sync_run.page_recorded")
+        .map(|data| (text(&data["run_id"]), data["page"].as_u64()));
+    starts
+        .chain(pages)
+        .filter(|noted| !once.insert(noted.clone()))
+        .count()
+}
+
 /// Each accepted run came to its end, and its pages are 0, 1, 2, … each once.
 async fn runs(client: &Client, log: &[Value], load: &Load) {
     let accepted = load.accepted.lock().unwrap().runs.clone();
@@ -151,34 +205,49 @@ async fn runs(client: &Client, log: &[Value], load: &Load) {
         assert!(requested.insert(id.clone()), "run {id} was requested twice");
     }
     assert_eq!(requested, accepted.keys().cloned().collect());
-    let mut pages: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let mut records: BTreeMap<String, u64> = BTreeMap::new();
+    let mut pages: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
     for data in of_type(log, "sync_run.page_recorded") {
-        let run = text(&data["run_id"]);
+        let number = |name: &str| data[name].as_u64().unwrap();
+        let pages = pages.entry(text(&data["run_id"])).or_default();
         pages
-            .entry(run.clone())
-            .or_default()
-            .push(data["page"].as_u64().unwrap());
-        *records.entry(run).or_default() += data["records"].as_u64().unwrap();
+            .entry(number("page"))
+            .or_insert_with(|| number("records"));
     }
-    let mut starts: BTreeMap<String, u32> = BTreeMap::new();
-    for data in of_type(log, "sync_run.started") {
-        *starts.entry(text(&data["run_id"])).or_default() += 1;
-    }
-    assert!(
-        starts.values().all(|starts| *starts == 1),
-        "a run began twice: {starts:?}"
-    );
     for (run, integration) in accepted {
         let path = format!("/api/v1/integrations/{integration}/sync/runs/{run}");
         let shown = client.get(&path).await.ok();
         assert_eq!(shown["status"], "completed", "{shown}");
         let pages = pages.remove(&run).unwrap_or_default();
-        let contiguous: Vec<u64> = (0..shown["pages"].as_u64().unwrap()).collect();
-        assert_eq!(pages, contiguous, "the pages of run {run}");
-        assert_eq!(shown["records"], records.remove(&run).unwrap_or_default());
+        let contiguous = (0..shown["pages"].as_u64().unwrap()).eq(pages.keys().copied());
+        assert!(contiguous, "the pages of {shown} are {pages:?}");
+        assert_eq!(shown["records"], pages.values().sum::<u64>());
     }
     assert!(pages.is_empty(), "pages of no run: {pages:?}");
+    for integration in [&load.sandbox, &load.imports] {
+        let path = format!("/api/v1/integrations/{integration}");
+        let shown = client.get(&path).await.ok();
+        assert!(shown["open_run_id"].is_null(), "a lease is left: {shown}");
+    }
+}
+
+/// Each attempt is counted once, however often it was noted.
+async fn attempts(client: &Client, log: &[Value]) {
+    let mut outcomes = BTreeMap::new();
+    for event in log {
+        let succeeded = event["type"] == "delivery.attempt_succeeded";
+        if succeeded || event["type"] == "delivery.attempt_failed" {
+            let data = &event["data"];
+            let attempt = (text(&data["message_id"]), data["attempt"].as_u64());
+            outcomes.entry(attempt).or_insert(succeeded);
+        }
+    }
+    let successes = outcomes.values().filter(|succeeded| **succeeded).count();
+    let webhooks = client.get("/api/v1/webhooks").await.ok();
+    let webhook = &webhooks["webhooks"][0];
+    assert_eq!(webhook["success_count"], successes);
+    assert_eq!(webhook["failure_count"], outcomes.len() - successes);
+    let logs = format!("/api/v1/webhooks/{}/logs", text(&webhook["id"]));
+    assert_eq!(client.get(&logs).await.ok()["total"], outcomes.len());
 }
 
 /// Pages through all records; none may come twice.
@@ -206,33 +275,40 @@ async fn whole(home: &Home) {
     assert_eq!(code, 0, "{out}{errors}");
 }
 
-/// The views, deleted and built anew from the log, answer the same.
-async fn rebuilt(wharf: Wharf, load: &Load) {
-    let home = wharf.home.clone();
+/// The views, built anew from the log, answer the same at every node.
+async fn rebuilt(nodes: Vec<Wharf>, load: &Load) {
     // A clean stop records the outcomes of attempts under way; the next start finds nothing to do.
-    let wharf = again(&home, wharf).await;
-    let before = answers(&wharf.client("p", Role::Admin), load).await;
-    assert_eq!(blocking(move || wharf.stop()).await, 0);
-    std::fs::remove_dir_all(home.data().join("views")).unwrap();
-    let wharf = blocking(move || home.serve()).await;
-    let client = wharf.client("p", Role::Admin);
-    let ready = async {
-        while client.get("/api/v1/health/ready").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    let nodes = blocking(move || {
+        let homes: Vec<_> = nodes.iter().map(|node| node.home.clone()).collect();
+        for node in nodes {
+            assert_eq!(node.stop(), 0);
         }
-    };
-    let ready = tokio::time::timeout(4 * PATIENCE, ready).await;
-    assert!(ready.is_ok(), "the views never caught up");
-    assert_eq!(answers(&client, load).await, before);
-}
-
-async fn again(home: &Home, wharf: Wharf) -> Wharf {
-    let home = home.clone();
-    blocking(move || {
-        assert_eq!(wharf.stop(), 0);
-        home.serve()
+        homes.iter().map(Home::serve).collect::<Vec<_>>()
     })
-    .await
+    .await;
+    let clients: Vec<_> = nodes
+        .iter()
+        .map(|node| node.client("p", Role::Admin))
+        .collect();
+    for client in &clients {
+        caught_up(client).await;
+    }
+    let home = &nodes[0].home;
+    attempts(&clients[0], &replay(home).await).await;
+    let before = answers(&clients[0], load).await;
+    let rebuilding = {
+        let home = home.clone();
+        blocking(move || home.run(&["views", "rebuild"]))
+    };
+    let (code, out, errors) = rebuilding.await;
+    assert_eq!(code, 0, "{out}{errors}");
+    for client in &clients {
+        caught_up(client).await;
+        let after = answers(client, load).await;
+        for (after, before) in after.iter().zip(&before) {
+            assert_eq!(after, before);
+        }
+    }
 }
 
 /// What the project can read, as bytes.

@@ -38,7 +38,7 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
     });
     client.post("/api/v1/webhooks", &webhook).await.ok();
     let load = Load::prepare(&client, export.clone().into()).await;
-    load.up(client, false);
+    load.up(vec![client], false);
 
     let kills = async {
         for kill in 1..=KILLS {
@@ -55,7 +55,7 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
             }
             let home = home.clone();
             wharf = blocking(move || home.serve()).await;
-            load.up(wharf.client("p", Role::Admin), kill == KILLS);
+            load.up(vec![wharf.client("p", Role::Admin)], kill == KILLS);
             if kill % 20 == 0 {
                 eprintln!("kill {kill}/{KILLS} after {} s", began.elapsed().as_secs());
             }
@@ -63,7 +63,7 @@ async fn inv11_no_accepted_write_is_lost_by_kill_9_at_two_hundred_instants() {
         wharf
     };
     let (wharf, ()) = tokio::join!(kills, load.run());
-    check::everything(wharf, &receiver, &load, &export).await;
+    check::everything(vec![wharf], &receiver, &load, &export).await;
     eprintln!(
         "{KILLS} kills and all checks took {} s",
         began.elapsed().as_secs()

@@ -1,9 +1,12 @@
 //! The load: callers who post events, create and rename integrations, sync and import, and write down
-//! what the hub accepted. Whoever gets no answer asks again with the same key once the hub is back.
+//! what the hub accepted. Whoever gets no answer, or 503, asks the next node with the same key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,18 +18,21 @@ use wharf_tests::client::{Answer, Client, PATIENCE};
 
 /// Callers that post events.
 pub(super) const POSTERS: usize = 3;
-/// Events of a poster, and integrations, between two kills; then the caller waits for the next one.
+/// Events of a poster, and integrations, between two faults; then the caller waits for the next one.
 const EVENTS: u32 = 40;
 const INTEGRATIONS: u32 = 4;
+
+/// Between two looks at what is not told: the hub is another process.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Who can be reached just now.
 #[derive(Clone, Default)]
 pub(super) struct Hub {
-    /// Counts the starts.
+    /// Counts the times that it came back.
     start: u32,
-    /// None while it is down.
-    client: Option<Client>,
-    /// There are no more kills: finish what is begun.
+    /// One for each node; none while it is down.
+    clients: Vec<Client>,
+    /// There are no more faults: finish what is begun.
     over: bool,
 }
 
@@ -46,6 +52,8 @@ pub(super) struct Accepted {
 /// The callers.
 pub(super) struct Load {
     hub: watch::Sender<Hub>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     pub(super) accepted: Mutex<Accepted>,
     /// The integration of the sandbox.
     pub(super) sandbox: String,
@@ -67,6 +75,7 @@ impl Load {
         let imports = client.post("/api/v1/integrations", &imports).await.ok();
         Self {
             hub: watch::Sender::default(),
+            turn: AtomicUsize::default(),
             accepted: Mutex::default(),
             sandbox: text(&sandbox["id"]),
             imports: text(&imports["id"]),
@@ -74,18 +83,18 @@ impl Load {
         }
     }
 
-    /// The hub is up.
-    pub(super) fn up(&self, client: Client, over: bool) {
+    /// The hub is up, with so many nodes.
+    pub(super) fn up(&self, clients: Vec<Client>, over: bool) {
         self.hub.send_modify(|hub| {
             hub.start += 1;
-            hub.client = Some(client);
+            hub.clients = clients;
             hub.over = over;
         });
     }
 
     /// The hub is down.
     pub(super) fn down(&self) {
-        self.hub.send_modify(|hub| hub.client = None);
+        self.hub.send_modify(|hub| hub.clients.clear());
     }
 
     /// Everybody at once, until the hub says that it is over.
@@ -94,23 +103,30 @@ impl Load {
         tokio::join!(posters, self.create(), self.sync(), self.import());
     }
 
-    /// Waits until the hub is up and has started at least `start` times.
-    async fn reach(&self, start: u32) -> (Hub, Client) {
-        let mut hub = self.hub.subscribe();
-        let found = hub
-            .wait_for(|hub| hub.start >= start && hub.client.is_some())
-            .await
-            .expect("it comes back")
-            .clone();
-        let client = found.client.clone().expect("it is up");
-        (found, client)
+    /// Waits until another event is accepted.
+    pub(super) async fn goes_on(&self) {
+        let accepted = || self.accepted.lock().unwrap().messages.len();
+        let before = accepted();
+        while accepted() == before {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
-    /// Asks until there is an answer.
+    /// Waits until the hub is up and came back at least `start` times.
+    async fn reach(&self, start: u32) -> Hub {
+        let mut hub = self.hub.subscribe();
+        hub.wait_for(|hub| hub.start >= start && !hub.clients.is_empty())
+            .await
+            .expect("it comes back")
+            .clone()
+    }
+
+    /// Asks one node after the other until there is an answer.
     async fn ask(&self, method: Method, path: &str, key: &str, body: Bytes) -> Answer {
-        let mut start = 0;
         loop {
-            let (hub, client) = self.reach(start).await;
+            let hub = self.reach(0).await;
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let client = &hub.clients[turn % hub.clients.len()];
             let content_type = if path.ends_with("/import") {
                 "application/octet-stream"
             } else {
@@ -125,15 +141,13 @@ impl Load {
             }
             match Client::try_send(request).await {
                 Ok(answer) if answer.status < 500 => return answer,
-                // It is starting, or busy: its own advice, in short.
-                Ok(answer) => {
-                    assert_eq!(answer.status, 503, "{path}: {}", answer.text);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                // Killed.
-                Err(_) => start = hub.start + 1,
+                Ok(answer) => assert_eq!(answer.status, 503, "{path}: {}", answer.text),
+                // Killed, or it stands still.
+                Err(_) => {}
             }
             self.note(|accepted| accepted.repeated += 1);
+            // It is starting, busy or gone: the hub's own advice, in short.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -145,7 +159,7 @@ impl Load {
         let (mut start, mut left, mut n) = (0, 0, 0);
         loop {
             if left == 0 {
-                let (hub, _) = self.reach(start).await;
+                let hub = self.reach(start).await;
                 (start, left) = (hub.start + 1, EVENTS);
                 if hub.over {
                     return;
@@ -168,7 +182,7 @@ impl Load {
         let (mut start, mut left, mut n) = (0, 0, 0);
         loop {
             if left == 0 {
-                let (hub, _) = self.reach(start).await;
+                let hub = self.reach(start).await;
                 (start, left) = (hub.start + 1, INTEGRATIONS);
                 if hub.over {
                     return;
@@ -179,9 +193,12 @@ impl Load {
             let path = "/api/v1/integrations";
             let created = self
                 .ask(Method::POST, path, &format!("create-{n}"), body)
-                .await
-                .ok();
-            let id = text(&created["id"]);
+                .await;
+            // The views may lag; who wants to read at once says so.
+            let seen = format!("?after={}", created.position());
+            let id = text(&created.ok()["id"]);
+            let shown = format!("/api/v1/integrations/{id}{seen}");
+            self.ask(Method::GET, &shown, "", Bytes::new()).await.ok();
             self.note(|accepted| drop(accepted.names.insert(id.clone(), name)));
             for turn in 0..2 {
                 let name = format!("{n}, renamed {turn}");
@@ -196,7 +213,7 @@ impl Load {
 
     async fn sync(&self) {
         for n in 0.. {
-            if self.reach(0).await.0.over {
+            if self.reach(0).await.over {
                 return;
             }
             let kind = if n % 2 == 0 { "full" } else { "incremental" };
@@ -214,7 +231,7 @@ impl Load {
 
     async fn import(&self) {
         for n in 0.. {
-            if self.reach(0).await.0.over {
+            if self.reach(0).await.over {
                 return;
             }
             let path = format!("/api/v1/integrations/{}/import", self.imports);
@@ -233,7 +250,7 @@ impl Load {
                 if answer.status != 409 {
                     return answer;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         let started = tokio::time::timeout(4 * PATIENCE, started).await;
@@ -248,8 +265,7 @@ impl Load {
         self.note(|accepted| drop(accepted.runs.insert(run, integration.to_owned())));
         let path = format!("/api/v1/integrations/{integration}");
         while !self.ask(Method::GET, &path, "", Bytes::new()).await.ok()["open_run_id"].is_null() {
-            // The hub is another process: there is nothing to be woken by.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Chaos: kill -9 under load, hostile and broken files, a stop at a bad moment. Everything here runs a
+//! Chaos: kill -9 and worse under load, hostile and broken files, a stop at a bad moment. Everything here runs a
 //! real `wharf` process and looks at it from outside, as its users do.
 //!
-//! - `kill`: 200 kills; `load` is what runs meanwhile, `shaky` receives the webhooks, `check` is what
-//!   must be true afterwards.
+//! - `kill`: 200 kills of one hub; `load` is what runs meanwhile, `shaky` receives the webhooks, `check` is
+//!   what must be true afterwards.
+//! - `faults`: two nodes on servers of their own, each of which fails in turn; the same load, receiver and
+//!   checks. `deck` deals the faults, `wire` is what lies between a node and its NATS servers.
 //! - `bad`, `cut` and `huge`: files that no import should choke on; `files` makes them, `uploads` sends
 //!   them.
 //! - `stop`: SIGTERM while work is under way.
@@ -10,6 +12,8 @@
 mod bad;
 mod check;
 mod cut;
+mod deck;
+mod faults;
 mod files;
 mod huge;
 mod kill;
@@ -17,6 +21,7 @@ mod load;
 mod shaky;
 mod stop;
 mod uploads;
+mod wire;
 
 /// Dice that fall the same for the same seed (splitmix64).
 struct Dice(u64);

@@ -317,7 +317,7 @@ async fn what_was_erased_after_the_backup_stays_erased() {
 
 #[test]
 fn a_hub_that_shares_its_storage_is_not_backed_up_by_its_folder() {
-    let home = Home::default();
+    let home = Home::files();
     for (name, value) in [
         ("WHARF_LOG__NATS_URL", "nats://127.0.0.1:1"),
         ("WHARF_DATABASE__URL", "postgres://127.0.0.1:1/none"),
@@ -338,7 +338,7 @@ fn a_hub_that_shares_its_storage_is_not_backed_up_by_its_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_are_whole_come_along() {
-    let home = Home::default();
+    let home = Home::files();
     assert_eq!(home.serve().stop(), 0);
     let upload = |name: &str, file: &str| {
         let folder = home.data().join("uploads").join(name);
@@ -350,7 +350,7 @@ async fn uploads_that_are_whole_come_along() {
     upload("01890000-0000-7000-8000-000000000002", "file");
     let backup = home.path().join("backup");
     ok(&home, &["backup", text(&backup)]);
-    let elsewhere = Home::default();
+    let elsewhere = Home::files();
     carry_key(&home, &elsewhere);
     ok(&elsewhere, &["restore", text(&backup)]);
     let uploads = elsewhere.data().join("uploads");
