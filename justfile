@@ -19,7 +19,7 @@ test *filter:
 # Break every part of a hub of two nodes, so many times, and run the rest of tests/it/chaos (docs/operations/faults.md).
 chaos faults="500":
     sh tests/peers.sh test
-    WHARF_CHAOS_FAULTS={{faults}} cargo test -p wharf-tests --test it chaos:: -- --nocapture --test-threads=1
+    WHARF_CHAOS_FAULTS={{faults}} cargo test -p wharf-tests --test it chaos:: -- --include-ignored --nocapture --test-threads=1
 
 # Clippy as CI runs it.
 lint:

@@ -160,9 +160,10 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
 
 /// How the one writer of a schema connects.
 ///
-/// `synchronous_commit=off`: as above, a crash of the server takes the last transactions whole.
+/// `synchronous_commit=on`, unlike above: this process outlives a crash of the server, and has told readers how
+/// far the views are. They must not go back.
 /// `enable_seqscan=off`: each statement finds its rows by an index, however few there were when the
 /// planner looked; a projector's keys are many and its tables grow.
 fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([("synchronous_commit", "off"), ("enable_seqscan", "off")])
+    options.options([("synchronous_commit", "on"), ("enable_seqscan", "off")])
 }
