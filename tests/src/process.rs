@@ -101,6 +101,16 @@ impl Home {
         other
     }
 
+    /// Where uploaded files lie.
+    #[must_use]
+    pub fn uploads(&self) -> PathBuf {
+        if self.storage.is_jetstream() {
+            self.uploads.path().to_owned()
+        } else {
+            self.data().join("uploads")
+        }
+    }
+
     /// Where its log and views are.
     #[must_use]
     pub fn storage(&self) -> &Storage {
@@ -134,7 +144,7 @@ impl Home {
             .env("WHARF_TELEMETRY__LEVEL", "warn")
             .envs(self.storage.settings());
         if self.storage.is_jetstream() {
-            command.env("WHARF_IMPORT__DIR", self.uploads.path());
+            command.env("WHARF_IMPORT__DIR", self.uploads());
         }
         command
     }

@@ -106,7 +106,7 @@ async fn a_file_in_one_piece_becomes_records() {
         .ok();
     assert_eq!(logs["total"], 2);
     // The file goes when its run has ended.
-    let uploads = hub.home.data().join("uploads");
+    let uploads = hub.home.uploads();
     let left = || {
         let folders = fs::read_dir(&uploads).unwrap().flatten();
         let meta = folders.map(|folder| fs::read_to_string(folder.path().join("meta.json")));

@@ -83,7 +83,7 @@ async fn an_upload_cut_off_by_kill_9_goes_on_where_it_was() {
     let request = hub
         .request("whole")
         .body(reqwest::Body::wrap_stream(halted));
-    let uploads = hub.wharf.home.data().join("uploads");
+    let uploads = hub.wharf.home.uploads();
     let arrived = async {
         while size(&uploads) < first.len() as u64 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -160,7 +160,7 @@ async fn inv10_open_streams_and_stalled_uploads_do_not_hold_the_hub() {
         .request(Method::POST, &format!("/api/v1/integrations/{id}/import"))
         .header("content-type", "application/octet-stream")
         .body(reqwest::Body::wrap_stream(halted));
-    let uploads = home.data().join("uploads");
+    let uploads = home.uploads();
     let stopping = async {
         while std::fs::read_dir(&uploads).map_or(0, Iterator::count) == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
