@@ -53,7 +53,7 @@ fn allowed(values: Values, value: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_hub_answers_the_whole_catalogue_and_nothing_else() {
-    let home = Home::default();
+    let home = Home::files();
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     // Something of everything, and what a stranger could try to write into a label.
@@ -126,7 +126,7 @@ async fn a_running_hub_answers_the_whole_catalogue_and_nothing_else() {
 
 #[test]
 fn the_document_is_what_the_catalogue_prints() {
-    let home = Home::default();
+    let home = Home::files();
     let printed = ok(&home, &["metrics"]);
     let path = workspace().join("docs/operations/metrics.md");
     let written = std::fs::read_to_string(&path).unwrap_or_default();
