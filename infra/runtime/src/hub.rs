@@ -46,6 +46,8 @@ pub struct Parts {
     pub connectors: Connectors,
     /// How long work under way may take after the hub was asked to stop.
     pub grace: Duration,
+    /// Deliveries under way at once, at least 1.
+    pub deliveries: usize,
 }
 
 /// A running hub.
@@ -75,6 +77,7 @@ impl Hub {
             ids,
             connectors,
             grace,
+            deliveries,
         } = parts;
         let supervisor = Supervisor::default();
         let stop = || supervisor.stop_token();
@@ -154,6 +157,7 @@ impl Hub {
         let deliverer = Deliverer {
             courier,
             retries: due,
+            in_flight: deliveries,
             grace,
         };
         supervisor.spawn("work: deliver", deliverer.run(stop()));

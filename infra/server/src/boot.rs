@@ -107,6 +107,7 @@ impl App {
             ids: ids.clone(),
             connectors: connectors.clone(),
             grace: Duration::from_secs(config.server.shutdown_grace_seconds),
+            deliveries: config.webhooks.in_flight,
         });
         let api = ApiState {
             dispatch: observer.dispatch(hub.dispatch.clone()),

@@ -28,8 +28,6 @@ use crate::{
     supervisor::chain,
 };
 
-/// POSTs under way at once.
-const ATTEMPTS: usize = 256;
 /// POSTs under way to one webhook.
 const ATTEMPTS_PER_WEBHOOK: usize = 32;
 /// Deliveries that wait for their POST; above, no further message is taken from the log.
@@ -49,6 +47,8 @@ pub(crate) struct Deliverer {
     pub(crate) courier: Courier,
     /// Deliveries whose timer fired.
     pub(crate) retries: mpsc::Receiver<Timer>,
+    /// POSTs under way at once.
+    pub(crate) in_flight: usize,
     /// How long an attempt may take after the hub was asked to stop.
     pub(crate) grace: Duration,
 }
@@ -88,6 +88,8 @@ pub(super) struct Landed {
 /// The loop's state.
 #[derive(Default)]
 struct Desk {
+    /// POSTs that may be under way at once.
+    in_flight: usize,
     /// Deliveries that wait, by webhook.
     waiting: HashMap<WebhookId, VecDeque<Delivery>>,
     /// Webhooks that may send, in turn.
@@ -123,7 +125,7 @@ impl Deliverer {
         };
         let courier = Arc::new(self.courier.clone());
         let mut steps: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
-        let mut desk = Desk::default();
+        let mut desk = Desk::new(self.in_flight);
         loop {
             desk.start(&courier, &mut steps);
             let hungry = desk.queued < QUEUE;
@@ -179,13 +181,20 @@ impl Deliverer {
 }
 
 impl Desk {
+    fn new(in_flight: usize) -> Self {
+        Self {
+            in_flight,
+            ..Self::default()
+        }
+    }
+
     /// Starts what may start.
     fn start(
         &mut self,
         courier: &Arc<Courier>,
         steps: &mut FuturesUnordered<BoxFuture<'static, Step>>,
     ) {
-        while self.attempts < ATTEMPTS {
+        while self.attempts < self.in_flight {
             let Some(webhook) = self.ready.pop_front() else {
                 break;
             };

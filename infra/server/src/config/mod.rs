@@ -27,6 +27,7 @@ pub struct Config {
     pub auth: Auth,
     pub vault: Vault,
     pub egress: Egress,
+    pub webhooks: Webhooks,
     pub import: Import,
     pub sandbox: Sandbox,
     pub telemetry: Telemetry,
@@ -60,6 +61,7 @@ sections! {
     Auth { jwt_secret: String, jwks_file: String, issuer: String, audience: String }
     Vault { master_key: String, key_file: String }
     Egress { allow: Vec<String> }
+    Webhooks { in_flight: usize }
     Import { dir: String, max_upload_bytes: u64 }
     Sandbox { enabled: bool }
     Telemetry { level: String, format: String, otlp_endpoint: String, trace_share: f64 }
@@ -131,6 +133,9 @@ impl Config {
         }
         if !self.auth.jwt_secret.is_empty() && self.auth.jwt_secret.len() < 32 {
             return wrong("auth.jwt_secret has at least 32 bytes");
+        }
+        if self.webhooks.in_flight == 0 {
+            return wrong("webhooks.in_flight is at least 1");
         }
         if !matches!(self.telemetry.format.as_str(), "text" | "json") {
             return wrong("telemetry.format is \"text\" or \"json\"");
