@@ -77,7 +77,7 @@ impl JetStreamLog {
             inner: Arc::new(Inner {
                 appender: Appender {
                     api: api.clone(),
-                    ends: Ends::new(),
+                    ends: Ends::default(),
                     deadline: options.deadline,
                     duplicate_window: options.duplicate_window,
                 },
@@ -253,7 +253,9 @@ impl EventLog for JetStreamLog {
         after: Position,
         limit: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
-        self.inner.mirror.stream(stream, after, limit).await
+        let inner = &self.inner;
+        let own = inner.appender.ends.reach(stream);
+        inner.mirror.stream(stream, own, after, limit).await
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<StoredCommit>, LogError> {

@@ -31,6 +31,6 @@ pub(crate) use ledger::Ledger;
 pub use log::SqliteLog;
 pub use options::Options;
 pub(crate) use readers::Readers;
-pub(crate) use recent::Recent;
+
 pub use snapshot::{SnapshotError, snapshot};
 pub use stats::{ConsumerStats, Stats};

@@ -56,8 +56,10 @@ impl Appender {
         let answer = decided.unwrap_or(doubt);
         match &answer {
             Append::Committed(committed) => {
-                mirror.tell(committed.position);
-                if !committed.duplicate {
+                if committed.duplicate {
+                    mirror.tell(committed.position);
+                } else {
+                    // Before anybody may think that it is there to be read.
                     let head = head(
                         commit.stream.category.kind(),
                         committed.position,
@@ -66,6 +68,7 @@ impl Appender {
                         commit.hash,
                     );
                     self.ends.note(&commit.stream, head);
+                    mirror.wrote(committed.position);
                 }
             }
             Append::Conflict {

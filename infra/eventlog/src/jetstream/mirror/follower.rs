@@ -38,7 +38,7 @@ const GROUP_BYTES: usize = 8 << 20;
 /// From a commit in so little time on they come thick.
 const RUSH: Duration = Duration::from_micros(200);
 /// How long a group then waits for more. Nobody notices: an append under such a load takes as long.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(3);
 /// How often the server says that it is still there; twice nothing, and it is asked again.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// After so long without a message the stream is asked whether there are none.
@@ -198,8 +198,7 @@ async fn try_follow(
     }
 }
 
-/// Takes `first` and what comes after it into `group`: what is there already, and, if it may wait, what
-/// arrives until `full_by`.
+/// Takes `first` into `group`, and what is there after it: now, or, if it may wait, at `full_by`.
 async fn gather(
     api: &Api,
     messages: &mut pull::Stream,
@@ -208,6 +207,10 @@ async fn gather(
     last: Position,
     group: &mut Vec<Taken>,
 ) -> Result<(), LogError> {
+    // It does not listen meanwhile: to be woken for each message costs more than to take it.
+    if let Some(full_by) = full_by {
+        tokio::time::sleep_until(full_by).await;
+    }
     let mut next = first;
     let mut bytes = 0;
     loop {
@@ -218,12 +221,7 @@ async fn gather(
         if group.len() >= GROUP || bytes >= GROUP_BYTES {
             return Ok(());
         }
-        let there = match (messages.next().now_or_never(), full_by) {
-            (Some(there), _) => Some(there),
-            (None, Some(full_by)) => tokio::time::timeout_at(full_by, messages.next()).await.ok(),
-            (None, None) => None,
-        };
-        match there {
+        match messages.next().now_or_never() {
             Some(there) => next = there,
             None => return Ok(()),
         }

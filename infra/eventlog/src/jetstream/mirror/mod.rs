@@ -6,7 +6,8 @@
 //! copies the stream in order. Everybody else reads.
 //!
 //! It is never ahead of the stream and may be behind it, but not of what this node was told: whoever
-//! reads first waits until the mirror has reached the highest position that an answer named.
+//! reads first waits until the mirror has reached the highest position that an answer named. Who reads one
+//! stream does not wait for what this node wrote to others.
 
 mod follower;
 mod identity;
@@ -62,8 +63,10 @@ enum End {
 pub(super) struct Mirror {
     readers: Readers,
     reached: watch::Receiver<Reached>,
-    /// The highest position that somebody was told.
+    /// The highest position that somebody was told and that may be any stream's.
     told: AtomicU64,
+    /// The highest position that this node wrote.
+    wrote: AtomicU64,
     patience: Duration,
     /// Dropped to stop the follower.
     stop: Mutex<Option<watch::Sender<()>>>,
@@ -118,6 +121,7 @@ impl Mirror {
             readers,
             reached,
             told: AtomicU64::new(position.0),
+            wrote: AtomicU64::new(position.0),
             patience,
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
@@ -127,6 +131,11 @@ impl Mirror {
     /// Somebody was told of `position`: whoever reads from now on finds it.
     pub(super) fn tell(&self, position: Position) {
         self.told.fetch_max(position.0, Ordering::AcqRel);
+    }
+
+    /// This node wrote the commit at `position`: who reads its stream, or everything, finds it.
+    pub(super) fn wrote(&self, position: Position) {
+        self.wrote.fetch_max(position.0, Ordering::AcqRel);
     }
 
     /// Commits that the stream had and it had not when it last looked; `None` while it cannot look.
@@ -167,14 +176,16 @@ impl Mirror {
         }
     }
 
-    /// See [`EventLog::read_stream`](wharf_domain::ports::EventLog::read_stream).
+    /// See [`EventLog::read_stream`](wharf_domain::ports::EventLog::read_stream); `own` is the last commit of
+    /// `stream` that this node wrote. What it wrote to other streams is not waited for.
     pub(super) async fn stream(
         &self,
         stream: &StreamId,
+        own: Position,
         after: Position,
         limit: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
-        self.catch_up().await?;
+        self.wait(self.told().max(own)).await?;
         let stream = stream.clone();
         self.readers
             .run(move |reader| reader.stream(&stream, after, limit))
@@ -246,7 +257,12 @@ impl Mirror {
     }
 
     async fn catch_up(&self) -> Result<(), LogError> {
-        self.wait(Position(self.told.load(Ordering::Acquire))).await
+        let wrote = Position(self.wrote.load(Ordering::Acquire));
+        self.wait(self.told().max(wrote)).await
+    }
+
+    fn told(&self) -> Position {
+        Position(self.told.load(Ordering::Acquire))
     }
 }
 
