@@ -21,7 +21,10 @@ use wharf_tests::{
     process::workspace,
 };
 
-use crate::table::Row;
+use crate::{
+    pace::{Pace, median},
+    table::Row,
+};
 
 /// Writers that each wait for their answer, each with a decision stream of its own.
 pub(crate) const WRITERS: u64 = 64;
@@ -47,10 +50,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
     let mut read_rates = Vec::new();
     for _ in 0..ROUNDS {
         let dir = tempfile::tempdir_in(workspace().join("target"))?;
-        raw_rates.push(write(RawWriter::start(dir.path())?, COMMITS).await?);
+        raw_rates.push(write(RawWriter::start(dir.path())?, COMMITS).await?.rate());
         let clock = Arc::new(VirtualClock::new());
         let log = SqliteLog::open(dir.path(), Options::default(), clock)?;
-        log_rates.push(write(log.clone(), COMMITS).await?);
+        log_rates.push(write(log.clone(), COMMITS).await?.rate());
         read_rates.push(read(&log).await?);
     }
     let (raw, log) = (median(raw_rates), median(log_rates));
@@ -73,21 +76,23 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
 
 /// Something that makes commits durable.
 pub(crate) trait Target: Clone + Send + Sync + 'static {
-    /// Where `commit` lies; `None` if it was not taken.
-    fn put(&self, commit: Commit) -> impl Future<Output = Option<Position>> + Send;
+    /// Where `commit` lies.
+    fn put(&self, commit: Commit) -> impl Future<Output = anyhow::Result<Position>> + Send;
 }
 
 impl<L: EventLog + Clone> Target for L {
-    async fn put(&self, commit: Commit) -> Option<Position> {
+    async fn put(&self, commit: Commit) -> anyhow::Result<Position> {
         match self.append(commit).await {
-            Append::Committed(committed) => Some(committed.position),
-            Append::Conflict { .. } | Append::InDoubt { .. } | Append::Refused(_) => None,
+            Append::Committed(committed) => Ok(committed.position),
+            other @ (Append::Conflict { .. } | Append::InDoubt { .. } | Append::Refused(_)) => {
+                anyhow::bail!("not taken: {other:?}")
+            }
         }
     }
 }
 
-/// Commits a second, if each writer makes so many.
-pub(crate) async fn write(target: impl Target, commits: usize) -> anyhow::Result<f64> {
+/// How fast `target` takes commits, if each writer makes so many.
+pub(crate) async fn write(target: impl Target, commits: usize) -> anyhow::Result<Pace> {
     let begin = Instant::now();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -95,24 +100,27 @@ pub(crate) async fn write(target: impl Target, commits: usize) -> anyhow::Result
         writers.spawn(async move {
             let maker = Maker::new(writer)?;
             let mut expected = Expected::NoStream;
+            let mut took = Vec::with_capacity(commits);
             for _ in 0..commits {
                 let commit = maker.commit(expected)?;
                 let (revision, hash) = (commit.revision, commit.hash);
-                let position = target.put(commit).await;
-                let position = position.ok_or_else(|| anyhow::anyhow!("it was not taken"))?;
+                let sent = Instant::now();
+                let position = target.put(commit).await?;
+                took.push(sent.elapsed());
                 expected = Expected::At(Head {
                     position,
                     revision: Revision(revision.0),
                     hash,
                 });
             }
-            anyhow::Ok(())
+            anyhow::Ok(took)
         });
     }
-    for written in writers.join_all().await {
-        written?;
+    let mut took = Vec::with_capacity(WRITERS as usize * commits);
+    for writer in writers.join_all().await {
+        took.extend(writer?);
     }
-    Ok(WRITERS as f64 * commits as f64 / begin.elapsed().as_secs_f64())
+    Ok(Pace::of(took, begin.elapsed()))
 }
 
 /// Commits a second.
@@ -187,10 +195,10 @@ impl RawWriter {
 }
 
 impl Target for RawWriter {
-    async fn put(&self, commit: Commit) -> Option<Position> {
+    async fn put(&self, commit: Commit) -> anyhow::Result<Position> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send((commit, answer)).await.ok()?;
-        answered.await.ok()
+        self.requests.send((commit, answer)).await?;
+        Ok(answered.await?)
     }
 }
 
@@ -227,9 +235,4 @@ fn raw_loop(
         }
     }
     Ok(())
-}
-
-pub(crate) fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }

@@ -3,29 +3,23 @@
 
 use std::{
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use wharf_domain::{
-    integrations::{Change, Create, IntegrationCommand, SyncSettings},
+    integrations::{Change, IntegrationCommand},
     kernel::{
         CommitId, Expected, IntegrationId, Metadata, NewCommit, NewEvent, ProjectId, StreamId,
     },
-    ports::{Append, Clock as _, Context, Dispatch as _, EventLog, Ids as _},
+    ports::{Append, Clock as _, Dispatch as _, EventLog, Ids as _},
 };
 use wharf_eventlog::SqliteLog;
-use wharf_runtime::{
-    clock::{SystemClock, SystemIds},
-    dispatch::Dispatcher,
-};
+use wharf_runtime::clock::{SystemClock, SystemIds};
 use wharf_tests::process::workspace;
 
-use crate::table::Row;
+use crate::{pace::Pace, table::Row};
 
 /// Callers that each wait for their answer.
 const CALLERS: u64 = 64;
@@ -39,8 +33,9 @@ const COMMANDS: u64 = 10;
 /// # Errors
 /// A log cannot be opened, or the peer cannot be built.
 pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
-    let raw = append().await?;
-    let ours = dispatch().await?;
+    let raw = appends().await?.rate();
+    let dir = tempfile::tempdir_in(workspace().join("target"))?;
+    let ours = commands(open(&dir)?).await?.rate();
     let peer = tokio::task::spawn_blocking(sqlite_es).await??;
     Ok(vec![
         Row::at_least(
@@ -67,55 +62,53 @@ fn open(dir: &tempfile::TempDir) -> anyhow::Result<Arc<dyn EventLog>> {
     )?))
 }
 
-/// Runs `CALLERS` loops for `SECONDS`; answers how often `step` was done a second.
-async fn rate<F, S>(step: F) -> f64
+/// Runs `CALLERS` loops for `SECONDS`; `caller` makes one, which takes the number of a step.
+async fn pace<L, S>(caller: impl Fn() -> L) -> anyhow::Result<Pace>
 where
-    F: Fn(u64) -> S,
-    S: Future<Output = Box<dyn FnMut(u64) -> futures::future::BoxFuture<'static, bool> + Send>>,
+    L: FnMut(u64) -> S + Send + 'static,
+    S: Future<Output = anyhow::Result<()>> + Send,
 {
-    let done = Arc::new(AtomicU64::new(0));
     let mut callers = tokio::task::JoinSet::new();
     let begin = Instant::now();
     let deadline = begin + Duration::from_secs(SECONDS);
-    for caller in 0..CALLERS {
-        let mut step = step(caller).await;
-        let done = done.clone();
+    for _ in 0..CALLERS {
+        let mut step = caller();
         callers.spawn(async move {
+            let mut took = vec![];
             for n in 0.. {
-                if Instant::now() >= deadline {
-                    return;
+                let asked = Instant::now();
+                if asked >= deadline {
+                    break;
                 }
-                if step(n).await {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
+                step(n).await?;
+                took.push(asked.elapsed());
             }
+            anyhow::Ok(took)
         });
     }
-    callers.join_all().await;
-    done.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64()
+    let mut took = vec![];
+    for caller in callers.join_all().await {
+        took.extend(caller?);
+    }
+    Ok(Pace::of(took, begin.elapsed()))
 }
 
-async fn append() -> anyhow::Result<f64> {
+/// Our raw append: each commit into a stream of its own.
+async fn appends() -> anyhow::Result<Pace> {
     let dir = tempfile::tempdir_in(workspace().join("target"))?;
     let log = open(&dir)?;
     let project: ProjectId = "bench".parse()?;
-    Ok(rate(async |_| {
+    pace(|| {
         let (log, project) = (log.clone(), project.clone());
-        let step = move |n: u64| {
+        move |n| {
             let (log, project) = (log.clone(), project.clone());
-            let step = async move {
+            async move {
+                let name = serde_json::json!({ "name": format!("{n:0>300}") });
                 let commit = NewCommit {
                     id: CommitId(SystemIds.uuid()),
                     stream: StreamId::integration(&project, IntegrationId(SystemIds.uuid())),
                     expected: Expected::NoStream,
-                    events: vec![
-                        NewEvent::of(
-                            "integration.updated",
-                            1,
-                            &serde_json::json!({ "name": format!("{n:0>300}") }),
-                        )
-                        .unwrap(),
-                    ],
+                    events: vec![NewEvent::of("integration.updated", 1, &name)?],
                     meta: Metadata {
                         time: SystemClock.now(),
                         actor: "user:bench".to_owned(),
@@ -124,69 +117,51 @@ async fn append() -> anyhow::Result<f64> {
                         idempotency_key: None,
                     },
                 };
-                matches!(
-                    log.append(commit.encode().unwrap()).await,
-                    Append::Committed(_)
-                )
-            };
-            Box::pin(step) as futures::future::BoxFuture<'static, bool>
-        };
-        Box::new(step) as Box<dyn FnMut(u64) -> _ + Send>
+                let answer = log.append(commit.encode()?).await;
+                anyhow::ensure!(matches!(answer, Append::Committed(_)), "{answer:?}");
+                Ok(())
+            }
+        }
     })
-    .await)
+    .await
 }
 
-async fn dispatch() -> anyhow::Result<f64> {
+/// Commands to integrations in `log`, each integration made and then renamed.
+///
+/// # Errors
+/// A command is refused.
+pub(crate) async fn commands(log: Arc<dyn EventLog>) -> anyhow::Result<Pace> {
     let dir = tempfile::tempdir_in(workspace().join("target"))?;
-    let vault = crate::parts::vault(&dir).await?;
-    let dispatcher = Arc::new(Dispatcher::new(
-        open(&dir)?,
-        vault,
-        Arc::new(SystemClock),
-        Arc::new(SystemIds),
-    ));
+    let dispatcher = Arc::new(crate::parts::dispatcher(log, &dir).await?);
     let project: ProjectId = "bench".parse()?;
-    Ok(rate(async |_| {
+    pace(|| {
         let (dispatcher, project) = (dispatcher.clone(), project.clone());
         let mut id = IntegrationId(SystemIds.uuid());
-        let step = move |n: u64| {
-            if n.is_multiple_of(COMMANDS) {
+        move |n| {
+            let is_first = n.is_multiple_of(COMMANDS);
+            if is_first {
                 id = IntegrationId(SystemIds.uuid());
             }
-            let command = if n.is_multiple_of(COMMANDS) {
-                IntegrationCommand::Create(Create {
-                    integration_type: "sandbox".to_owned(),
-                    name: format!("{n:0>190}"),
-                    configuration: serde_json::json!({}),
-                    sync_settings: SyncSettings::default(),
-                    pending_auth: false,
-                    created_by: "bench".to_owned(),
-                    now: SystemClock.now(),
-                })
+            let name = format!("{n:0>190}");
+            let command = if is_first {
+                crate::parts::create(name)
             } else {
                 IntegrationCommand::Change(Change {
-                    name: Some(format!("{n:0>190}")),
+                    name: Some(name),
                     ..Change::default()
                 })
             };
-            let context = Context {
-                actor: "user:bench".to_owned(),
-                correlation: "bench".to_owned(),
-                causation: None,
-                idempotency_key: None,
-            };
             let (dispatcher, project) = (dispatcher.clone(), project.clone());
-            let step = async move {
+            async move {
+                let context = crate::parts::context();
                 dispatcher
                     .integration(&project, id, command, context)
-                    .await
-                    .is_ok()
-            };
-            Box::pin(step) as futures::future::BoxFuture<'static, bool>
-        };
-        Box::new(step) as Box<dyn FnMut(u64) -> _ + Send>
+                    .await?;
+                Ok(())
+            }
+        }
     })
-    .await)
+    .await
 }
 
 /// Builds and runs the peer, a workspace of its own.

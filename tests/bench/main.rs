@@ -1,7 +1,7 @@
 //! `just bench`: measures and prints one table, a row a figure, each row ending in `ok` or `short`. Every
 //! comparison is a ratio within this run. It reports; no test waits on a clock.
 //!
-//! `just bench NAME…` measures only these: append, jetstream, dispatch, replay, import, idle.
+//! `just bench NAME…` measures only these: append, jetstream, cluster, dispatch, replay, deliver, streams, import, idle.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,12 +10,15 @@
 )]
 
 mod append;
+mod deliver;
 mod dispatch;
 mod idle;
 mod import;
 mod jetstream;
+mod pace;
 mod parts;
 mod replay;
+mod streams;
 mod table;
 
 #[tokio::main]
@@ -36,15 +39,18 @@ async fn main() -> anyhow::Result<()> {
     }
     measure! {
         "append" => append::run();
-        "jetstream" => jetstream::run();
+        "jetstream" => jetstream::one();
+        "cluster" => jetstream::three();
         "dispatch" => dispatch::run();
         "replay" => replay::run();
+        "deliver" => deliver::run();
+        "streams" => streams::run();
         "import" => import::run();
         "idle" => idle::run();
     }
     anyhow::ensure!(
         !rows.is_empty(),
-        "nothing was measured: append, jetstream, dispatch, replay, import, idle"
+        "nothing was measured: append, jetstream, cluster, dispatch, replay, deliver, streams, import, idle"
     );
     Ok(())
 }
