@@ -15,3 +15,5 @@ pub mod webhooks;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod snapshots;

@@ -100,6 +100,7 @@ impl Credential {
 
 impl Decider for Credential {
     const CATEGORY: Category = Category::Credential;
+    const STATE_VERSION: u32 = 1;
     type Command = CredentialCommand;
     type Event = CredentialEvent;
     type Refusal = Refusal;

@@ -151,6 +151,7 @@ impl Integration {
 
 impl Decider for Integration {
     const CATEGORY: Category = Category::Integration;
+    const STATE_VERSION: u32 = 1;
     type Command = IntegrationCommand;
     type Event = Event;
     type Refusal = Refusal;

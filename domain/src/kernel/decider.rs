@@ -9,6 +9,9 @@ use super::{commit::Head, event::EventSet, stream::Category};
 pub trait Decider: Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The category of its streams.
     const CATEGORY: Category;
+    /// Version of the state's shape and of what `evolve` makes of events. Raise it with a change of either:
+    /// snapshots of another version are not used.
+    const STATE_VERSION: u32;
     /// What it can be asked.
     type Command: Clone + Send + Sync + 'static;
     /// What can happen to it.

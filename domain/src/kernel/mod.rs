@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO, no clock, no dice.
 
+mod causes;
 mod commit;
 mod decider;
 mod event;
@@ -12,6 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use causes::with_causes;
 pub use commit::{
     Commit, Expected, Head, InvalidCommit, MAX_BODY_BYTES, MAX_EVENTS, MAX_HEADER_BYTES, Metadata,
     NewCommit, Position, RawEvent, Revision, StoredCommit,

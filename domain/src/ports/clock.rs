@@ -10,7 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Now, UTC.
     fn now(&self) -> Timestamp;
 
-    /// Returns once `now() >= deadline`. Cancel-safe.
+    /// Returns once `now() >= deadline`; if the clock is set back meanwhile, after as long as was left at the
+    /// beginning. Cancel-safe.
     async fn sleep_until(&self, deadline: Timestamp);
 }
 

@@ -9,6 +9,9 @@ use crate::kernel::{
     Category, Commit, CommitId, Head, InvalidCommit, Position, StoredCommit, StreamId,
 };
 
+/// An answer of a read ends with the commit whose body makes it reach so many bytes.
+pub const READ_BYTES: usize = 4 * 1024 * 1024;
+
 /// Answer of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Append {
@@ -112,7 +115,11 @@ pub trait EventLog: Send + Sync + 'static {
     /// says. Not cancelled by dropping the future: a commit handed over may still be written.
     async fn append(&self, commit: Commit) -> Append;
 
-    /// Commits of `stream` after `after`, in order, at most `limit` of them.
+    /// Commits of `stream` after `after`, in order: at most `limit`, and until their bodies reach
+    /// [`READ_BYTES`]. Fewer only at the stream's end.
+    ///
+    /// Where several nodes share the log, this and every other read may lack what another node wrote just
+    /// now, until this node has asked for the [`Self::tail`].
     async fn read_stream(
         &self,
         stream: &StreamId,
@@ -120,8 +127,8 @@ pub trait EventLog: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<StoredCommit>, LogError>;
 
-    /// Commits after `after`, in order: at most `limit`, and no more than a few MiB of bodies. Empty
-    /// only at the tail.
+    /// Commits after `after`, in order: at most `limit`, and until their bodies reach [`READ_BYTES`].
+    /// Empty only at the tail.
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<StoredCommit>, LogError>;
 
     /// Like [`Self::read_all`], but waits at the tail until there is something. Calling it again with
@@ -159,6 +166,14 @@ pub trait Consumer: Send + Sync {
 
     /// Everything at or below this is acknowledged.
     fn floor(&self) -> Position;
+
+    /// Whether the commit at `position`, which [`Self::fetch`] gave, may have been given before: to an earlier
+    /// opener, or to another node. Whatever came of it then is in the log by now.
+    fn comes_again(&self, position: Position) -> bool;
+
+    /// How many commits are still to be acknowledged, here and on other nodes: 0 once there is nothing left to
+    /// do. What was not looked at yet counts, whatever its category.
+    async fn backlog(&self) -> Result<u64, LogError>;
 
     /// Makes the acknowledgements so far durable now.
     async fn flush(&self) -> Result<(), LogError>;

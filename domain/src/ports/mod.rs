@@ -7,6 +7,7 @@ mod dispatch;
 mod http;
 mod lease;
 mod log;
+mod snapshots;
 mod spool;
 mod vault;
 
@@ -20,7 +21,9 @@ pub use dispatch::{Context, Dispatch, DispatchError, Receipt};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, TrustClass};
 pub use lease::{Lease, LeaseError, Leases};
 pub use log::{
-    Append, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError, Refusal, StartAt,
+    Append, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError, READ_BYTES, Refusal,
+    StartAt,
 };
+pub use snapshots::{NoSnapshots, Snapshot, Snapshots};
 pub use spool::{Spool, SpoolError, Upload};
 pub use vault::{DataKey, Scope, SecretRef, Vault, VaultError};

@@ -164,6 +164,7 @@ impl Webhook {
 
 impl Decider for Webhook {
     const CATEGORY: Category = Category::Webhook;
+    const STATE_VERSION: u32 = 1;
     type Command = WebhookCommand;
     type Event = Event;
     type Refusal = Refusal;

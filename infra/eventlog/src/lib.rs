@@ -25,13 +25,14 @@ mod verdict;
 mod verify;
 
 pub use error::Error;
-pub use jetstream::{JetStreamLog, JetStreamOptions};
+pub use jetstream::{
+    Fault, JetStreamLog, JetStreamOptions, RepairError, RepairStep, Repaired, ServerCopy,
+    ServersReport, Strangers, Wrong, next_prefix, repair, verify_servers,
+};
 pub use memory::MemoryLog;
 pub use sqlite::{
-    ConsumerStats, Options, SnapshotError, SqliteImporter, SqliteLog, Stats, snapshot,
+    BackupError, ConsumerStats, Options, SqliteImporter, SqliteLog, Stats, WriteLock, backup, lock,
+    snapshots,
 };
 pub use transfer::{ConsumerCheckpoint, Destination, Moved, Origin, Step, TransferError, transfer};
 pub use verify::{Progress, Report, verify};
-
-/// One answer of a read ends with the commit whose body makes it reach so many bytes.
-const READ_BYTES: usize = 4 * 1024 * 1024;

@@ -13,13 +13,12 @@ use tokio::sync::watch;
 use wharf_domain::{
     kernel::{Commit, CommitId, Head, InvalidCommit, Position, StoredCommit, StreamId},
     ports::{
-        Append, Clock, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError, Refusal,
-        StartAt,
+        Append, Clock, Committed, Consumer, ConsumerSpec, Durability, EventLog, LogError,
+        READ_BYTES, Refusal, StartAt,
     },
 };
 
 use crate::{
-    READ_BYTES,
     category::Filter,
     consumer::{Checkpoint, LogConsumer, Registry, Scan, Source},
     locks::lock,

@@ -19,6 +19,7 @@ mod react;
 pub mod spool;
 pub mod supervisor;
 mod tick;
+pub mod trace;
 pub mod work;
 
 pub use hub::{Hub, Parts};

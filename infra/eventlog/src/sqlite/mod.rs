@@ -6,6 +6,7 @@
 //! used on the blocking threads of the runtime. The `index` finds a stream's commits and is written
 //! late. `schema` is the file's shape, `rows` is how a commit comes out of it.
 
+mod backup;
 mod checkpoints;
 mod group;
 mod import;
@@ -17,13 +18,14 @@ mod readers;
 mod recent;
 mod rows;
 pub(crate) mod schema;
-mod snapshot;
+mod snapshots;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod writer;
 
+pub use backup::{BackupError, backup};
 pub(crate) use group::Unwritten;
 pub use import::SqliteImporter;
 pub(crate) use index::Unindexed;
@@ -32,5 +34,6 @@ pub use log::SqliteLog;
 pub use options::Options;
 pub(crate) use readers::Readers;
 
-pub use snapshot::{SnapshotError, snapshot};
+pub use schema::{WriteLock, lock};
+pub use snapshots::snapshots;
 pub use stats::{ConsumerStats, Stats};

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::Semaphore;
 use wharf_domain::{
     kernel::{CommitId, Head, Position, StoredCommit, StreamId},
-    ports::LogError,
+    ports::{LogError, READ_BYTES},
 };
 
 use super::{
@@ -18,7 +18,6 @@ use super::{
     schema,
 };
 use crate::{
-    READ_BYTES,
     category::Filter,
     consumer::{Scan, closed},
     locks::lock,

@@ -94,12 +94,16 @@ const SCHEMA: &str = "
 
 /// Keeps other processes from writing until it is dropped.
 #[derive(Debug)]
-pub(crate) struct WriteLock {
+pub struct WriteLock {
     _file: File,
 }
 
-/// Makes the directory if there is none, and becomes its one writer.
-pub(crate) fn lock(dir: &Path) -> Result<WriteLock, Error> {
+/// Makes the directory if there is none, and becomes its one writer. A hub has the lock of its log's, or of its
+/// mirror's.
+///
+/// # Errors
+/// [`Error::Locked`] if another process has it, [`Error::Directory`] if there can be none.
+pub fn lock(dir: &Path) -> Result<WriteLock, Error> {
     let unusable = |source| Error::Directory {
         dir: dir.to_owned(),
         source,

@@ -1,4 +1,4 @@
-//! Dispatch: load (cache, then log), decide, append at the expectation, answer with the position.
+//! Dispatch: load (cache, snapshot, log), decide, append at the expectation, answer with the position.
 //!
 //! Writers of one stream take turns, so that a busy stream does not live on conflicts; another node's
 //! write still shows as a conflict, and then the stream's tail is read and the command decided again.
@@ -14,9 +14,12 @@ use wharf_domain::{
     credentials::{self, Credential, CredentialCommand},
     integrations::{self, Integration, IntegrationCommand},
     kernel::{
-        CommitId, IntegrationId, Loaded, Position, ProjectId, StreamId, Timestamp, WebhookId,
+        Category, CommitId, IntegrationId, Loaded, Position, ProjectId, StreamId, Timestamp,
+        WebhookId,
     },
-    ports::{Clock, Context, Dispatch, DispatchError, EventLog, Ids, Receipt, Scope, Vault},
+    ports::{
+        Clock, Context, Dispatch, DispatchError, EventLog, Ids, Receipt, Scope, Snapshots, Vault,
+    },
     webhooks::{
         self, Accepted, MAX_MESSAGE_BYTES, MessageEvent, NewMessage, Webhook, WebhookCommand,
         message_context,
@@ -24,7 +27,10 @@ use wharf_domain::{
 };
 
 pub use self::store::Store;
-use crate::journal::{Journal, JournalError};
+use crate::{
+    journal::{Journal, JournalError},
+    trace,
+};
 
 /// The one implementation of [`Dispatch`].
 pub struct Dispatcher {
@@ -53,6 +59,15 @@ impl Dispatcher {
             vault,
             ids,
         }
+    }
+
+    /// The same, loading long streams from `snapshots`.
+    #[must_use]
+    pub fn with_snapshots(mut self, snapshots: &Arc<dyn Snapshots>) -> Self {
+        self.integrations.snapshots = snapshots.clone();
+        self.credentials.snapshots = snapshots.clone();
+        self.webhooks.snapshots = snapshots.clone();
+        self
     }
 
     /// The integration as of `position` or later.
@@ -145,13 +160,26 @@ impl Dispatch for Dispatcher {
         messages: Vec<NewMessage>,
         context: Context,
     ) -> Result<Receipt, DispatchError<webhooks::Refusal>> {
+        let accepted = self.accept(project, &messages, &context);
+        trace::dispatch(Category::Message, &context.correlation, accepted).await
+    }
+}
+
+impl Dispatcher {
+    /// Seals `messages` and appends them to the project's journal.
+    async fn accept(
+        &self,
+        project: &ProjectId,
+        messages: &[NewMessage],
+        context: &Context,
+    ) -> Result<Receipt, DispatchError<webhooks::Refusal>> {
         let key = self
             .vault
             .data_key(&Scope::Project(project.clone()))
             .await
             .map_err(|error| DispatchError::Unavailable(error.into()))?;
         let mut events = Vec::with_capacity(messages.len());
-        for message in &messages {
+        for message in messages {
             let body = Body {
                 type_tag: &message.topic,
                 timestamp: message.time,
@@ -175,8 +203,8 @@ impl Dispatch for Dispatcher {
             }));
         }
         let stream = StreamId::messages(project);
-        let id = commit_id(&stream, &context, &*self.ids);
-        match self.journal.append(&stream, id.0, &events, &context).await {
+        let id = commit_id(&stream, context, &*self.ids);
+        match self.journal.append(&stream, id.0, &events, context).await {
             Ok(committed) => Ok(Receipt {
                 position: committed.position,
                 duplicate: committed.duplicate,

@@ -1,4 +1,7 @@
-//! The streams of one aggregate: cache, turns, and the load–decide–append loop.
+//! The streams of one aggregate: cache, snapshots, turns, and the load–decide–append loop.
+//!
+//! A state comes from the cache, else from a snapshot and the rest of its stream, else from the whole
+//! stream. None of the three is trusted over the log: the append's expectation finds out a stale one.
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -12,11 +15,17 @@ use wharf_domain::{
         Decider, EventSet, Expected, Head, Loaded, NewCommit, Position, Revision, StreamId,
         decode_all,
     },
-    ports::{Append, Clock, Context, DispatchError, EventLog, Ids, Receipt},
+    ports::{
+        Append, Clock, Context, DispatchError, EventLog, Ids, NoSnapshots, READ_BYTES, Receipt,
+        Snapshot, Snapshots,
+    },
 };
 
 use super::commit_id;
-use crate::journal::{append, metadata};
+use crate::{
+    journal::{append, metadata},
+    trace,
+};
 
 /// Streams whose state is kept in memory.
 const CACHED_STREAMS: u64 = 100_000;
@@ -26,12 +35,16 @@ const TURNS: usize = 1024;
 const MAX_DECISIONS: u32 = 4;
 /// Commits read at once while loading a stream.
 const PAGE: usize = 512;
+/// Events between two snapshots of a stream: folding so many takes longer than reading one.
+const SNAPSHOT_EVERY: u64 = 128;
 
 /// The streams of aggregate `A`.
 pub struct Store<A: Decider> {
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    /// None, unless the dispatcher is given some.
+    pub(super) snapshots: Arc<dyn Snapshots>,
     /// Never trusted: the append's expectation finds a stale entry out.
     cache: Cache<StreamId, Arc<Loaded<A>>>,
     turns: Vec<Semaphore>,
@@ -46,6 +59,7 @@ impl<A: Decider> Store<A> {
             log,
             clock,
             ids,
+            snapshots: Arc::new(NoSnapshots),
             cache: Cache::new(CACHED_STREAMS),
             turns: (0..TURNS).map(|_| Semaphore::new(1)).collect(),
             hasher: BuildHasherDefault::new(),
@@ -80,7 +94,7 @@ impl<A: Decider> Store<A> {
     ) -> Result<Arc<Loaded<A>>, DispatchError<A::Refusal>> {
         match self.cache.get(stream) {
             Some(loaded) => Ok(loaded),
-            None => self.catch_up(stream, Loaded::default()).await,
+            None => self.catch_up(stream, self.recall(stream).await?).await,
         }
     }
 
@@ -89,6 +103,16 @@ impl<A: Decider> Store<A> {
     /// # Errors
     /// [`DispatchError`].
     pub async fn execute(
+        &self,
+        stream: StreamId,
+        command: &A::Command,
+        context: &Context,
+    ) -> Result<Receipt, DispatchError<A::Refusal>> {
+        let decided = self.decide(stream, command, context);
+        trace::dispatch(A::CATEGORY, &context.correlation, decided).await
+    }
+
+    async fn decide(
         &self,
         stream: StreamId,
         command: &A::Command,
@@ -146,7 +170,7 @@ impl<A: Decider> Store<A> {
             .encode()
             .map_err(|invalid| DispatchError::Log(invalid.into()))?;
             let (revision, hash) = (commit.revision, commit.hash);
-            match append(&*self.log, commit).await {
+            match append(&*self.log, &context.correlation, commit).await {
                 Append::Committed(committed) if committed.duplicate => {
                     self.cache.invalidate(&stream);
                     return Ok(Receipt {
@@ -164,7 +188,7 @@ impl<A: Decider> Store<A> {
                         revision: Revision(revision.0 + events.len() as u64 - 1),
                         hash,
                     });
-                    self.cache.insert(stream, Arc::new(next));
+                    self.keep(&stream, loaded.head, next);
                     return Ok(Receipt {
                         position: committed.position,
                         duplicate: false,
@@ -192,6 +216,7 @@ impl<A: Decider> Store<A> {
         stream: &StreamId,
         mut loaded: Loaded<A>,
     ) -> Result<Arc<Loaded<A>>, DispatchError<A::Refusal>> {
+        let before = loaded.head;
         loop {
             let after = loaded.head.map_or(Position::START, |head| head.position);
             let commits = self
@@ -205,15 +230,58 @@ impl<A: Decider> Store<A> {
                 }
                 loaded.head = Some(commit.head());
             }
-            if commits.len() < PAGE {
+            let bytes: usize = commits.iter().map(|commit| commit.body.len()).sum();
+            if commits.len() < PAGE && bytes < READ_BYTES {
                 break;
             }
         }
-        let loaded = Arc::new(loaded);
-        if loaded.head.is_some() {
-            self.cache.insert(stream.clone(), loaded.clone());
+        Ok(self.keep(stream, before, loaded))
+    }
+
+    /// What a snapshot says, if the log has the commit at which it was taken; else nothing.
+    async fn recall(&self, stream: &StreamId) -> Result<Loaded<A>, DispatchError<A::Refusal>> {
+        let Some(Snapshot { head, state }) = self.snapshots.load(stream, A::STATE_VERSION).await
+        else {
+            return Ok(Loaded::default());
+        };
+        let before = Position(head.position.0.saturating_sub(1));
+        let at = self
+            .log
+            .read_stream(stream, before, 1)
+            .await
+            .map_err(unavailable)?;
+        let of_this_log = at.first().is_some_and(|commit| commit.head() == head);
+        match serde_json::from_slice(&state) {
+            Ok(state) if of_this_log => Ok(Loaded {
+                state,
+                head: Some(head),
+            }),
+            Ok(_) | Err(_) => {
+                tracing::warn!(
+                    %stream, position = %head.position, of_this_log,
+                    "a snapshot is of no use; the stream is folded from its first event"
+                );
+                self.snapshots.forget(stream);
+                Ok(Loaded::default())
+            }
         }
-        Ok(loaded)
+    }
+
+    /// Caches what was folded beyond `before`, and offers a snapshot each time that enough was.
+    fn keep(&self, stream: &StreamId, before: Option<Head>, loaded: Loaded<A>) -> Arc<Loaded<A>> {
+        let loaded = Arc::new(loaded);
+        let Some(head) = loaded.head else {
+            return loaded;
+        };
+        let snapshots = |head: Head| head.revision.0 / SNAPSHOT_EVERY;
+        if snapshots(head) > before.map_or(0, snapshots)
+            && let Ok(state) = serde_json::to_vec(&loaded.state)
+        {
+            let snapshot = Snapshot { head, state };
+            self.snapshots.save(stream, A::STATE_VERSION, snapshot);
+        }
+        self.cache.insert(stream.clone(), loaded.clone());
+        loaded
     }
 }
 

@@ -1,8 +1,8 @@
 //! What passes a port is counted on its way: the event log, the vault and the HTTP client of a hub, each
-//! wrapped in itself plus counters.
+//! wrapped in itself plus counters. The HTTP client also tells a webhook which trace it is part of.
 //!
-//! Put around the ports by [`Observer`](super::Observer), so that no crate behind or before them knows. It never changes a
-//! question or an answer.
+//! Put around the ports by [`Observer`](super::Observer), so that no crate behind or before them knows. No
+//! other question is changed, and no answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,28 +22,34 @@ use wharf_domain::{
     },
 };
 
-use super::{catalogue::event_types, locks::lock};
+use super::{catalogue::event_types, locks::lock, trace::traceparent};
 
-/// The durable consumers of a [`MeteredLog`], for the sampler: one that takes nothing moves all the same,
-/// past what is not for it.
+/// The durable consumers of a [`MeteredLog`], for the sampler.
 #[derive(Clone, Default)]
-pub(super) struct Floors(Arc<Mutex<BTreeMap<&'static str, Weak<dyn Consumer>>>>);
+pub(super) struct Consumers(Arc<Mutex<BTreeMap<&'static str, Weak<dyn Consumer>>>>);
 
-impl Floors {
+impl Consumers {
     fn add(&self, name: &'static str, consumer: &Arc<dyn Consumer>) {
         lock(&self.0).insert(name, Arc::downgrade(consumer));
     }
 
-    /// Every consumer that is open, and its floor.
-    pub(super) fn all(&self) -> Vec<(&'static str, Position)> {
-        lock(&self.0)
+    /// How much each of those that are open has still to do; those that cannot say just now are left out.
+    pub(super) async fn backlogs(&self) -> Vec<(&'static str, u64)> {
+        let open: Vec<_> = lock(&self.0)
             .iter()
-            .filter_map(|(name, consumer)| Some((*name, consumer.upgrade()?.floor())))
-            .collect()
+            .filter_map(|(name, consumer)| Some((*name, consumer.upgrade()?)))
+            .collect();
+        let mut backlogs = vec![];
+        for (name, consumer) in open {
+            if let Ok(commits) = consumer.backlog().await {
+                backlogs.push((name, commits));
+            }
+        }
+        backlogs
     }
 }
 
-impl fmt::Debug for Floors {
+impl fmt::Debug for Consumers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(lock(&self.0).keys()).finish()
     }
@@ -52,7 +58,7 @@ impl fmt::Debug for Floors {
 /// An event log that is counted.
 pub(super) struct MeteredLog {
     inner: Arc<dyn EventLog>,
-    floors: Floors,
+    consumers: Consumers,
     in_flight: Gauge,
     /// By type; what is not there was made by another version and is not counted.
     events: HashMap<String, Counter>,
@@ -66,8 +72,8 @@ struct Types<'a> {
 }
 
 impl MeteredLog {
-    /// `inner`, counted; its consumers are told to `floors`.
-    pub(super) fn new(inner: Arc<dyn EventLog>, floors: Floors) -> Self {
+    /// `inner`, counted; its consumers are told to `consumers`.
+    pub(super) fn new(inner: Arc<dyn EventLog>, consumers: Consumers) -> Self {
         let events = event_types().into_iter().map(|tag| {
             (
                 tag.to_owned(),
@@ -76,7 +82,7 @@ impl MeteredLog {
         });
         Self {
             inner,
-            floors,
+            consumers,
             in_flight: gauge!("wharf_log_appends_in_flight"),
             events: events.collect(),
         }
@@ -153,7 +159,7 @@ impl EventLog for MeteredLog {
     async fn consumer(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>, LogError> {
         let name = spec.name;
         let inner: Arc<dyn Consumer> = self.inner.consumer(spec).await?.into();
-        self.floors.add(name, &inner);
+        self.consumers.add(name, &inner);
         Ok(Box::new(MeteredConsumer {
             inner,
             taken: Mutex::default(),
@@ -206,6 +212,14 @@ impl Consumer for MeteredConsumer {
 
     fn floor(&self) -> Position {
         self.inner.floor()
+    }
+
+    fn comes_again(&self, position: Position) -> bool {
+        self.inner.comes_again(position)
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        self.inner.backlog().await
     }
 
     async fn flush(&self) -> Result<(), LogError> {
@@ -279,8 +293,9 @@ impl MeteredHttp {
 
 #[async_trait]
 impl Http for MeteredHttp {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let _under_way = Under::way(&self.in_flight);
+        request.headers.extend(traceparent(&request));
         self.inner.send(request).await
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - `logs`: what is printed to standard error.
 //! - [`catalogue`]: every metric there is; `metrics` starts the recorder with them.
-//! - [`Observer`]: wraps the ports of a hub in `meter`, which counts what passes, and in `trace`.
+//! - [`Observer`]: wraps the ports of a hub in `meter`, which counts what passes.
 //! - `sample`: gauges of what is stored.
 //! - `trace`: spans for a collector, if there is one.
 

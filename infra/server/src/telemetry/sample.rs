@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use wharf_domain::kernel::Position;
 use wharf_projections::{overview, timers};
 
-use super::{Observer, meter::Floors};
+use super::{Observer, meter::Consumers};
 use crate::{
     admin::{COUNTED, LATE},
     boot::App,
@@ -25,7 +25,7 @@ pub fn start_sampling(app: &App, metrics: PrometheusHandle, observer: &Observer)
     let sampler = Sampler {
         api: app.api.clone(),
         dir: app.config.data.dir.clone(),
-        floors: observer.floors.clone(),
+        consumers: observer.consumers.clone(),
     };
     let stop = app.hub.supervisor().stop_token();
     app.hub.supervisor().spawn("sample", async move {
@@ -47,7 +47,7 @@ pub fn start_sampling(app: &App, metrics: PrometheusHandle, observer: &Observer)
 struct Sampler {
     api: wharf_api::ApiState,
     dir: PathBuf,
-    floors: Floors,
+    consumers: Consumers,
 }
 
 impl Sampler {
@@ -55,6 +55,9 @@ impl Sampler {
     async fn sample(&self) {
         if let Ok(tail) = self.api.log.tail().await {
             self.positions(tail);
+        }
+        for (consumer, commits) in self.consumers.backlogs().await {
+            gauge!("wharf_consumer_backlog", "consumer" => consumer).set(commits as f64);
         }
         self.counts().await;
         let dir = self.dir.clone();
@@ -76,9 +79,6 @@ impl Sampler {
         gauge!("wharf_log_position").set(tail.0 as f64);
         gauge!("wharf_views_position").set(views.0 as f64);
         gauge!("wharf_views_lag").set(behind(views));
-        for (consumer, floor) in self.floors.all() {
-            gauge!("wharf_consumer_backlog", "consumer" => consumer).set(behind(floor));
-        }
     }
 
     async fn counts(&self) {
@@ -89,8 +89,8 @@ impl Sampler {
             gauge!("wharf_webhooks_active").set(counts.webhooks_active as f64);
         }
         let late = self.api.clock.now().saturating_sub(LATE);
-        if let Ok(due) = timers::due(&db, late.unwrap_or_default(), COUNTED).await {
-            gauge!("wharf_timers_overdue").set(due.len() as f64);
+        if let Ok(overdue) = timers::overdue(&db, late.unwrap_or_default(), COUNTED).await {
+            gauge!("wharf_timers_overdue").set(overdue as f64);
         }
     }
 }

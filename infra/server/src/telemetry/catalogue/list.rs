@@ -134,7 +134,7 @@ pub const METRICS: &[Metric] = &[
         "wharf_consumer_backlog",
         Unit::Positions,
         &[CONSUMER],
-        "Commits between a consumer's floor and the log's end. Growing: that part of the hub is stuck.",
+        "Commits that a consumer has still to finish, on all nodes together. Growing: that part of the hub is stuck.",
     ),
     gauge(
         "wharf_consumer_in_flight",

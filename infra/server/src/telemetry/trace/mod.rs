@@ -1,28 +1,22 @@
 //! Traces by `OpenTelemetry` (OTLP over HTTP), off unless `telemetry.otlp_endpoint` is set.
 //!
-//! - a **span** of the hub is a `tracing` span with the target [`TARGET`]; there are few: a request, a
-//!   dispatched command, a run, a page, an attempt. Other spans and all events stay here.
+//! - a **span** of the hub is a `tracing` span with the target [`TARGET`]; there are few: a request here, and
+//!   what the runtime does. Other spans and all events stay here.
 //! - `context` is who belongs together: a trace's id *is* the correlation that the log keeps anyway, so that
 //!   what a retry or another node does tomorrow joins the trace of the request that began it.
 //! - `layer` turns spans into what the collector takes; only the fields that it lists go out.
 //! - `export` keeps them in a bounded queue and gives them to the collector, through egress.
-//! - `request` takes `traceparent` from callers; `dispatch` and `ports` are the spans of what follows, and
-//!   give one to webhooks.
+//! - `request` takes `traceparent` from callers and gives it to webhooks.
 
 mod context;
-mod dispatch;
 mod export;
 mod layer;
-mod ports;
 mod request;
 
 pub use context::TraceContext;
 pub use export::{Exporter, start_export};
 pub use request::trace_requests;
+pub use wharf_runtime::trace::TARGET;
 
-pub(super) use dispatch::TracedDispatch;
 pub(super) use layer::TraceLayer;
-pub(super) use ports::{Origins, TracedHttp, TracedLog};
-
-/// What leaves for the collector has this target.
-pub const TARGET: &str = "wharf::trace";
+pub(super) use request::traceparent;

@@ -21,7 +21,7 @@ const STEP_PAGES: i32 = 512;
 
 /// The file could not be copied. What is at the target then is no copy.
 #[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
+pub enum BackupError {
     /// The original cannot be read.
     #[error("{path} cannot be read; check that it is a SQLite file and that its disk works")]
     Read {
@@ -62,21 +62,21 @@ pub enum SnapshotError {
 /// bytes in all. Blocks.
 ///
 /// # Errors
-/// [`SnapshotError`] names the file.
-pub fn snapshot(
+/// [`BackupError`] names the file.
+pub fn backup(
     from: &Path,
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<(), SnapshotError> {
-    let read = |source| SnapshotError::Read {
+) -> Result<(), BackupError> {
+    let read = |source| BackupError::Read {
         path: from.to_owned(),
         source,
     };
-    let write = |source| SnapshotError::Write {
+    let write = |source| BackupError::Write {
         path: to.to_owned(),
         source,
     };
-    let create = |source| SnapshotError::Create {
+    let create = |source| BackupError::Create {
         path: to.to_owned(),
         source,
     };
@@ -115,7 +115,7 @@ pub fn snapshot(
             }
             // Nobody else knows the copy, and readers of a write-ahead log wait for nobody.
             if step != StepResult::More {
-                return Err(SnapshotError::Locked {
+                return Err(BackupError::Locked {
                     path: from.to_owned(),
                 });
             }
