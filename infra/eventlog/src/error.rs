@@ -117,7 +117,7 @@ pub enum Error {
     /// Messages are missing.
     #[error(
         "the stream {stream} is damaged: {messages} messages, but positions {first} to {last}; \
-         restore it from a node's mirror (`wharf log copy`)"
+         `wharf log verify` names them, `wharf log repair` restores them from a node's mirror"
     )]
     StreamHoles {
         /// Its name.
@@ -132,7 +132,7 @@ pub enum Error {
     /// The stream has less than a mirror of it.
     #[error(
         "the stream {stream} ends at {last}, but this node's mirror has it up to {mirrored}: the \
-         servers lost commits; restore the stream from the mirror (`wharf log copy`)"
+         servers lost commits; restore the stream from the mirror (`wharf log repair`)"
     )]
     StreamLost {
         /// Its name.
@@ -141,6 +141,20 @@ pub enum Error {
         last: u64,
         /// Where the mirror ends.
         mirrored: u64,
+    },
+    /// The stream and the mirror of it contradict each other.
+    #[error(
+        "the stream {stream} is not what {dir} mirrors: {what}; if the servers lost commits, restore \
+         them from this mirror (`wharf log repair`); if the log was begun anew on purpose, move {dir} \
+         away, and it is made again"
+    )]
+    Diverged {
+        /// The stream's name.
+        stream: String,
+        /// The mirror's directory.
+        dir: PathBuf,
+        /// In what they differ.
+        what: String,
     },
     /// The directory holds a mirror of a stream, which only its node writes.
     #[error(

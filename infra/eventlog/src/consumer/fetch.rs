@@ -53,6 +53,8 @@ pub(crate) struct LogConsumer<S> {
     shared: Arc<Shared>,
     filter: Filter,
     tail: watch::Receiver<Position>,
+    /// Where the log ended when it was opened: what lies beyond is handed out for the first time.
+    opened_at: Position,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,11 +69,13 @@ impl<S: Source> LogConsumer<S> {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let shared = registry.open(spec, stored, clock.now());
+        let opened_at = *tail.borrow();
         Self {
             source,
             shared,
             filter: Filter::of(spec.categories),
             tail,
+            opened_at,
             clock,
         }
     }
@@ -178,6 +182,15 @@ impl<S: Source> Consumer for LogConsumer<S> {
 
     fn floor(&self) -> Position {
         lock(&self.shared.tracker).floor()
+    }
+
+    fn comes_again(&self, position: Position) -> bool {
+        position <= self.opened_at
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        let tail = *self.tail.borrow();
+        Ok(lock(&self.shared.tracker).backlog(tail))
     }
 
     async fn flush(&self) -> Result<(), LogError> {

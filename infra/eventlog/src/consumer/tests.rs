@@ -93,6 +93,21 @@ fn what_is_not_out_cannot_be_given_back() {
 }
 
 #[test]
+fn the_backlog_is_what_is_not_acknowledged_and_what_was_not_looked_at() {
+    let mut tracker = Tracker::resume(Checkpoint::default(), 1000);
+    let plan = tracker.plan(at(0), 1000);
+    // Of the ten commits that were looked at, two are for this consumer.
+    let new = commits([3, 7]);
+    tracker.hand_out(&plan, Vec::new(), new, Position(10), at(0));
+    assert_eq!(tracker.backlog(Position(14)), 6);
+    assert!(tracker.give_back(Position(3), at(60)));
+    tracker.ack(&[Position(7)], at(0));
+    assert_eq!(tracker.backlog(Position(10)), 1);
+    tracker.ack(&[Position(3)], at(0));
+    assert_eq!(tracker.backlog(Position(10)), 0);
+}
+
+#[test]
 fn a_checkpoint_holds_what_is_outstanding_however_far_the_rest_is() {
     let mut tracker = handed_out(500);
     assert!(tracker.give_back(Position(3), at(60)));

@@ -153,6 +153,12 @@ impl Tracker {
         lowest.map_or(self.upto, |at| Position(at.0.saturating_sub(1)))
     }
 
+    /// What is not acknowledged of a log that ends at `tail`; what was not looked at yet counts in full.
+    pub(super) fn backlog(&self, tail: Position) -> u64 {
+        let held = self.out.len() + self.back.len();
+        tail.0.saturating_sub(self.upto.0) + held as u64
+    }
+
     /// When something is to be done though nothing happens: a commit comes again, or a save is due.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let save = self.unsaved.since.filter(|_| !self.unsaved.due).map(within);

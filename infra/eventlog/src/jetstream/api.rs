@@ -1,10 +1,14 @@
 //! What is asked of the server, one request at a time. Reads go to the stream's leader: a follower may
 //! not know yet what was acknowledged.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_nats::{
     Client, Request, RequestErrorKind,
+    connection::State,
     jetstream::{
         Context, Error as ApiError, ErrorCode,
         message::StreamMessage,
@@ -66,6 +70,19 @@ impl Api {
             context,
             names: Arc::new(names),
             patience,
+        }
+    }
+
+    /// Which connection this is, counted from the first one.
+    pub(super) fn connection(&self) -> Result<u64, LogError> {
+        match self.client.connection_state() {
+            State::Connected => {
+                let made = &self.client.statistics().connects;
+                Ok(made.load(Ordering::Acquire))
+            }
+            State::Pending | State::Disconnected => {
+                Err(unavailable("there is no connection to the NATS servers"))
+            }
         }
     }
 

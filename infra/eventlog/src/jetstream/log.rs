@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -80,6 +80,7 @@ impl JetStreamLog {
                     ends: Ends::default(),
                     deadline: options.deadline,
                     duplicate_window: options.duplicate_window,
+                    trusted: AtomicU64::new(0),
                 },
                 api,
                 mirror: Arc::new(mirror),
@@ -104,6 +105,18 @@ impl JetStreamLog {
     #[must_use]
     pub fn behind(&self) -> Option<u64> {
         self.inner.mirror.behind()
+    }
+
+    /// The commit at `position`, if there is one. Asks the servers for what the mirror has not yet, so a node
+    /// whose mirror is new need not wait for it.
+    ///
+    /// # Errors
+    /// The servers cannot be asked.
+    pub async fn at(&self, position: Position) -> Result<Option<StoredCommit>, LogError> {
+        match self.inner.mirror.at(position).await? {
+            Some(mirrored) => Ok(Some(mirrored)),
+            None => self.inner.api.at(position).await,
+        }
     }
 
     pub(super) fn api(&self) -> &Api {
@@ -131,7 +144,8 @@ impl fmt::Debug for JetStreamLog {
     }
 }
 
-async fn connect(options: &JetStreamOptions, names: Names) -> Result<Api, Error> {
+/// Connects to the servers of `options`, and again whenever the connection is lost.
+pub(super) async fn connect(options: &JetStreamOptions, names: Names) -> Result<Api, Error> {
     let mut servers = Vec::new();
     for server in &options.servers {
         servers.push(server.parse::<ServerAddr>().map_err(|_| {
@@ -235,8 +249,10 @@ impl EventLog for JetStreamLog {
             Append::Refused(Refusal::Invalid(invalid))
         } else if inner.closed.load(Ordering::Acquire) {
             Append::Refused(Refusal::Closed("it is closed"))
-        } else if inner.mirror.damage().is_some() {
-            Append::Refused(Refusal::Closed("it is damaged; look into the server's log"))
+        } else if inner.mirror.is_damaged() {
+            Append::Refused(Refusal::Closed(
+                "it is damaged; stop every node and run wharf log verify",
+            ))
         } else {
             inner
                 .appender

@@ -8,11 +8,15 @@ use std::{cmp::Ordering, collections::HashMap, time::Duration};
 use async_nats::{
     ServerInfo,
     jetstream::{
-        ErrorCode,
+        Error as ApiError, ErrorCode,
         stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
     },
 };
-use wharf_domain::kernel::{MAX_BODY_BYTES, MAX_HEADER_BYTES};
+use tokio::time::Instant;
+use wharf_domain::{
+    kernel::{MAX_BODY_BYTES, MAX_HEADER_BYTES},
+    ports::LogError,
+};
 
 use super::{
     api::Api,
@@ -25,6 +29,10 @@ use crate::error::Error;
 const NEEDED: ([u32; 3], &str) = ([2, 12, 3], "2.12.3");
 /// Bytes of the largest message: body, headers as hashed, and what repeats them.
 const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES + MAX_HEADER_BYTES + 32 * 1024;
+/// How long servers may take to agree on a leader.
+const AGREED: Duration = Duration::from_secs(20);
+/// What lies between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Keys of the stream's metadata.
 const FORMAT_KEY: &str = "wharf-format";
 const PARTS_KEY: &str = "wharf-parts";
@@ -99,7 +107,7 @@ async fn make(api: &Api, config: Config) -> Result<Info, Error> {
         stream: name.clone(),
         source,
     };
-    let found = api.ask::<Info>(format!("STREAM.INFO.{name}")).await;
+    let found = find(api, &name).await;
     match found.map_err(|error| failed(error.into()))? {
         Ok(found) => return Ok(found),
         Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
@@ -113,6 +121,24 @@ async fn make(api: &Api, config: Config) -> Result<Info, Error> {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(_)) | Err(_) => Err(failed(created.into())),
         },
+    }
+}
+
+/// Asks for the stream. Servers that were started a moment ago, all of them after a power cut for example,
+/// have to agree on a leader first: until then it is asked again.
+pub(super) async fn find(api: &Api, name: &str) -> Result<Result<Info, ApiError>, LogError> {
+    let deadline = Instant::now() + AGREED;
+    loop {
+        let found = api.ask::<Info>(format!("STREAM.INFO.{name}")).await;
+        let waits = match &found {
+            Ok(Ok(_)) => false,
+            Ok(Err(error)) => error.error_code() == ErrorCode::CLUSTER_NOT_AVAILABLE,
+            Err(_) => true,
+        };
+        if !waits || Instant::now() > deadline {
+            return found;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     message::{decode, encode},
     names::Names,
     options::JetStreamOptions,
+    repair::next_prefix,
     stream::{check_options, check_server},
 };
 use crate::error::Error;
@@ -226,5 +227,20 @@ fn settings_that_no_stream_can_have_are_refused() {
             matches!(check_options(&wrong), Err(Error::Setting(_))),
             "{wrong:?}"
         );
+    }
+}
+
+#[test]
+fn what_is_made_anew_has_the_next_prefix() {
+    for (prefix, next) in [
+        ("", "r1"),
+        ("r1", "r2"),
+        ("wharf", "wharf-r1"),
+        ("wharf-r9", "wharf-r10"),
+        ("server2", "server2-r1"),
+        ("r", "r-r1"),
+    ] {
+        assert_eq!(next_prefix(prefix), next);
+        assert!(Names::new(next).is_some());
     }
 }

@@ -8,10 +8,10 @@ use std::cmp::Ordering;
 use async_nats::{
     Message,
     header::NATS_EXPECTED_LAST_SEQUENCE,
-    jetstream::{consumer::Info, publish::PublishAck, response::Response},
+    jetstream::{publish::PublishAck, response::Response},
 };
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use wharf_domain::{
     kernel::{Commit, Expected, Position, StoredCommit},
     ports::{EventLog, LogError},
@@ -34,31 +34,8 @@ impl Origin for JetStreamLog {
         self
     }
 
-    /// The server tells a floor and keeps what lies above it to itself: that comes again.
     async fn checkpoints(&self) -> Result<Vec<ConsumerCheckpoint>, LogError> {
-        let api = self.api();
-        let stream = api.context.get_stream(&api.names.stream).await;
-        let stream = stream.map_err(unavailable)?;
-        let all: Vec<Info> = stream
-            .consumers()
-            .try_collect()
-            .await
-            .map_err(unavailable)?;
-        let mut checkpoints: Vec<_> = all
-            .into_iter()
-            .filter(|info| info.config.durable_name.is_some())
-            .map(|info| {
-                let floor = Position(info.ack_floor.stream_sequence);
-                ConsumerCheckpoint {
-                    name: info.name,
-                    floor,
-                    upto: floor,
-                    outstanding: Vec::new(),
-                }
-            })
-            .collect();
-        checkpoints.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        Ok(checkpoints)
+        checkpoints(self.api()).await
     }
 }
 
@@ -99,6 +76,26 @@ impl Destination for JetStreamLog {
         }
         Ok(())
     }
+}
+
+/// The durable consumers of the stream. The server tells a floor and keeps what lies above it to itself:
+/// that comes again.
+pub(super) async fn checkpoints(api: &Api) -> Result<Vec<ConsumerCheckpoint>, LogError> {
+    let mut checkpoints: Vec<_> = consumer::all(api)
+        .await?
+        .into_iter()
+        .map(|info| {
+            let floor = Position(info.ack_floor.stream_sequence);
+            ConsumerCheckpoint {
+                name: info.name,
+                floor,
+                upto: floor,
+                outstanding: Vec::new(),
+            }
+        })
+        .collect();
+    checkpoints.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(checkpoints)
 }
 
 /// Sends one commit to its own position. One after the other on one connection, they are taken in this

@@ -1,4 +1,4 @@
-//! `wharf log …`: read-only, beside a running server or without one.
+//! `wharf log tail`, `replay` and `stats`: read-only, beside a running server or without one.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -23,18 +23,10 @@ pub(super) async fn run(
     command: LogCommand,
     out: Out,
 ) -> anyhow::Result<ExitCode> {
-    let open = || {
-        boot::read_log(config).with_context(|| {
-            format!(
-                "there is no log in {}; set data.dir, or start wharf serve",
-                config.data.dir.display()
-            )
-        })
-    };
     match command {
         LogCommand::Copy { from, to } => super::copy::copy(config, &from, &to, out).await,
         LogCommand::Tail(args) => {
-            let log = open()?;
+            let log = open(config)?;
             let mut after = match args.after() {
                 Some(after) => after,
                 None => log.tail().await?,
@@ -49,16 +41,29 @@ pub(super) async fn run(
             }
         }
         LogCommand::Replay(args) => {
-            replay(&open()?, args.after().unwrap_or_default(), &args, out).await?;
+            replay(&open(config)?, args.after().unwrap_or_default(), &args, out).await?;
             Ok(ExitCode::SUCCESS)
         }
-        LogCommand::Verify => verify(&open()?, out).await,
+        LogCommand::Verify => super::verify::verify(config, out).await,
+        LogCommand::Repair { prefix, leave_out } => {
+            super::repair::run(config, prefix, leave_out, out).await
+        }
         LogCommand::Stats => {
-            let stats = serde_json::to_value(open()?.stats().await?)?;
+            let stats = serde_json::to_value(open(config)?.stats().await?)?;
             out.say(&stats, || lines(&stats))?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The log, or this node's mirror of it.
+pub(super) fn open(config: &Config) -> anyhow::Result<SqliteLog> {
+    boot::read_log(config).with_context(|| {
+        format!(
+            "there is no log in {}; set data.dir, or start wharf serve",
+            config.data.dir.display()
+        )
+    })
 }
 
 /// Prints what `args` chooses after `after`; answers the last position read.
@@ -129,35 +134,8 @@ fn shorten(data: &mut Value) {
     }
 }
 
-async fn verify(log: &SqliteLog, out: Out) -> anyhow::Result<ExitCode> {
-    let bar = super::print::bar(out, log.tail().await?.0, "commits");
-    let report = log
-        .verify(&mut |progress| bar.set_position(progress.done.0))
-        .await;
-    bar.finish_and_clear();
-    match report {
-        Ok(report) => {
-            let value = json!({
-                "commits": report.commits,
-                "events": report.events,
-                "streams": report.streams,
-                "tail": report.tail,
-                "chain": report.chain,
-            });
-            out.say(&value, || format!("the log is whole\n{}", lines(&value)))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            out.say(&json!({ "fault": error.to_string() }), || {
-                format!("{error}\nStop the hub, keep a copy of the data folder, restore a backup.")
-            })?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
 /// A JSON object as lines for people.
-fn lines(value: &Value) -> String {
+pub(super) fn lines(value: &Value) -> String {
     let Some(object) = value.as_object() else {
         return value.to_string();
     };

@@ -7,9 +7,16 @@
 //! however late it is asked. When the deadline passes the answer is in doubt, and asking again with the
 //! same id resolves it.
 //!
+//! Servers that come back may have lost what they had acknowledged, and would give its positions to others.
+//! So after each time that the connection was made, nothing is sent, and no acknowledgement believed, before
+//! the leader was seen to have the mirror's last commit.
+//!
 //! Called by the log's port only. It never gives a commit another id.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use wharf_domain::{
@@ -20,7 +27,7 @@ use wharf_domain::{
 };
 
 use super::{
-    api::{Answer, Api},
+    api::{Answer, Api, unavailable},
     ends::Ends,
     message::{encode, is_one_line},
     mirror::Mirror,
@@ -40,7 +47,14 @@ pub(super) struct Appender {
     pub(super) ends: Ends,
     pub(super) deadline: Duration,
     pub(super) duplicate_window: Duration,
+    /// The connection on which the servers were seen to have what the mirror has.
+    pub(super) trusted: AtomicU64,
 }
+
+/// The answer once they had not.
+const LOST: Append = Append::Refused(Refusal::Closed(
+    "its servers lost commits; stop every node and run wharf log verify",
+));
 
 impl Appender {
     /// Appends a commit that was admitted.
@@ -51,9 +65,24 @@ impl Appender {
         clock: &dyn Clock,
     ) -> Append {
         let doubt = Append::InDoubt { commit: commit.id };
+        let known = mirror.known();
         let deadline = Instant::now() + self.deadline;
         let decided = tokio::time::timeout_at(deadline, self.decide(commit, mirror, clock)).await;
         let answer = decided.unwrap_or(doubt);
+        if let Append::Committed(committed) = &answer
+            && !committed.duplicate
+        {
+            // What is new lies behind everything that there was.
+            if committed.position <= known {
+                mirror.lose();
+                return LOST;
+            }
+            match self.trusts(mirror).await {
+                Ok(true) => {}
+                Ok(false) => return LOST,
+                Err(_) => return Append::InDoubt { commit: commit.id },
+            }
+        }
         match &answer {
             Append::Committed(committed) => {
                 if committed.duplicate {
@@ -87,7 +116,7 @@ impl Appender {
         let mut checked = false;
         loop {
             let tried = if checked {
-                self.send(commit).await
+                self.send(commit, mirror).await
             } else {
                 self.check(commit, mirror, clock).await
             };
@@ -131,7 +160,10 @@ impl Appender {
     }
 
     /// One try; `None`: nothing is known yet.
-    async fn send(&self, commit: &Commit) -> Result<Option<Append>, LogError> {
+    async fn send(&self, commit: &Commit, mirror: &Mirror) -> Result<Option<Append>, LogError> {
+        if !self.trusts(mirror).await? {
+            return Ok(Some(LOST));
+        }
         match self.api.publish(encode(commit, &self.api.names)).await {
             Answer::Stored {
                 position,
@@ -144,6 +176,28 @@ impl Appender {
             Answer::Unexpected => self.settle(commit).await,
             Answer::Unknown => Ok(None),
         }
+    }
+
+    /// Whether the servers have what the mirror has; asked once a connection.
+    async fn trusts(&self, mirror: &Mirror) -> Result<bool, LogError> {
+        let connection = self.api.connection()?;
+        if self.trusted.load(Ordering::Acquire) == connection {
+            return Ok(true);
+        }
+        if let Some(ours) = mirror.at(mirror.position()).await? {
+            match self.api.at(ours.position).await? {
+                Some(there) if (there.id, there.hash) == (ours.id, ours.hash) => {}
+                Some(_) => {
+                    mirror.lose();
+                    return Ok(false);
+                }
+                // A leader that was just elected may be behind for a moment; if it stays so, the mirror says
+                // that the log is damaged.
+                None => return Err(unavailable("the servers do not have the mirror's end yet")),
+            }
+        }
+        self.trusted.store(connection, Ordering::Release);
+        Ok(true)
     }
 
     /// The stream did not end where `commit` expects: is it there itself, or somebody else's commit?

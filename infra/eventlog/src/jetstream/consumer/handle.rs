@@ -9,11 +9,11 @@ use wharf_domain::{
 };
 
 use super::{
-    Shared,
+    Shared, provision,
     state::{Ended, Plan},
 };
 use crate::jetstream::{
-    api::{damaged, unavailable},
+    api::{Api, damaged, unavailable},
     mirror::Mirror,
 };
 
@@ -27,6 +27,9 @@ pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     /// Which opening this is.
     pub(super) opener: u64,
+    /// Where the stream ended then: a commit at or below may have been handed out before.
+    pub(super) opened_at: Position,
+    pub(super) api: Api,
     pub(super) mirror: Arc<Mirror>,
     pub(super) clock: Arc<dyn Clock>,
     /// The longest that [`Consumer::flush`] takes.
@@ -123,6 +126,16 @@ impl Consumer for Handle {
 
     fn floor(&self) -> Position {
         self.shared.state().floor()
+    }
+
+    fn comes_again(&self, position: Position) -> bool {
+        position <= self.opened_at || self.shared.state().came_again(position)
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        let info = provision::info(&self.api, self.shared.name).await?;
+        let info = info.map_err(unavailable)?;
+        Ok(info.num_pending + info.num_ack_pending as u64)
     }
 
     async fn flush(&self) -> Result<(), LogError> {

@@ -31,7 +31,7 @@ use wharf_domain::ports::{Clock, Consumer, ConsumerSpec, LogError};
 use super::{api::Api, mirror::Mirror};
 use crate::{consumer::closed, locks::lock};
 use handle::Handle;
-pub(super) use provision::carry;
+pub(super) use provision::{all, carry, in_use, marked};
 use pump::Pump;
 use state::State;
 
@@ -101,11 +101,14 @@ impl Consumers {
             Some(shared) => shared,
             None => self.take_on(spec, State::new(&info)).await?,
         };
+        let opened_at = self.api.last(self.patience).await?;
         let opener = shared.state().take_over(spec.max_in_flight);
         shared.changed.notify_waiters();
         Ok(Box::new(Handle {
             shared,
             opener,
+            opened_at,
+            api: self.api.clone(),
             mirror,
             clock,
             patience: self.patience,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use async_nats::jetstream::{
     Error as ApiError, ErrorCode,
     consumer::{AckPolicy, DeliverPolicy, Info, pull},
+    context::{GetStreamError, GetStreamErrorKind},
     stream::{ConsumerCreateStrictErrorKind, RawMessageErrorKind},
 };
+use futures::TryStreamExt as _;
 use wharf_domain::{
     kernel::Position,
     ports::{ConsumerSpec, LogError, StartAt},
@@ -46,6 +48,55 @@ pub(super) async fn is_gone(api: &Api, name: &str) -> bool {
     match info(api, name).await {
         Ok(Err(error)) => error.error_code() == ErrorCode::CONSUMER_NOT_FOUND,
         Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
+/// The durable consumers of the stream, as the server describes them.
+pub(in crate::jetstream) async fn all(api: &Api) -> Result<Vec<Info>, LogError> {
+    let stream = api.context.get_stream(&api.names.stream).await;
+    let stream = stream.map_err(unavailable)?;
+    let mut all: Vec<Info> = stream
+        .consumers()
+        .try_collect()
+        .await
+        .map_err(unavailable)?;
+    all.retain(|info| info.config.durable_name.is_some());
+    Ok(all)
+}
+
+/// A durable consumer that somebody waits for just now.
+pub(in crate::jetstream) async fn in_use(api: &Api) -> Result<Option<String>, LogError> {
+    let mut all = all(api).await?.into_iter();
+    Ok(all.find(|info| info.num_waiting > 0).map(|info| info.name))
+}
+
+/// Who ever was a durable consumer, by name; nobody if the servers lost that, too.
+pub(in crate::jetstream) async fn marked(api: &Api) -> Result<Vec<String>, LogError> {
+    let marks = match api.context.get_stream(&api.names.marks).await {
+        Ok(marks) => marks,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(unavailable(error)),
+    };
+    let subjects = marks.info_with_subjects(api.names.all_marks()).await;
+    let subjects: Vec<(String, usize)> = subjects
+        .map_err(unavailable)?
+        .try_collect()
+        .await
+        .map_err(unavailable)?;
+    let mut names: Vec<_> = subjects
+        .iter()
+        .filter_map(|(subject, _)| Some(subject.rsplit_once('.')?.1.to_owned()))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        GetStreamErrorKind::EmptyName
+        | GetStreamErrorKind::Request
+        | GetStreamErrorKind::InvalidStreamName => false,
     }
 }
 

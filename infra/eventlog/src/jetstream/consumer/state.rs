@@ -1,6 +1,6 @@
 //! What this node holds of one durable consumer. Pure: it asks no clock and no server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::{Subject, jetstream::consumer::Info};
 use wharf_domain::kernel::{Position, StoredCommit, Timestamp};
@@ -40,6 +40,8 @@ pub(super) struct State {
     out: BTreeMap<Position, AckTo>,
     /// Given back, and when each comes again.
     back: BTreeMap<Position, (Timestamp, AckTo)>,
+    /// Those that are held although the server delivered them before, perhaps to another node.
+    again: BTreeSet<Position>,
     /// Acknowledged, which the server has not confirmed.
     unconfirmed: BTreeMap<Position, AckTo>,
     /// Those of them that are still to be sent.
@@ -75,6 +77,7 @@ impl State {
             arrived: BTreeMap::new(),
             out: BTreeMap::new(),
             back: BTreeMap::new(),
+            again: BTreeSet::new(),
             unconfirmed: BTreeMap::new(),
             to_confirm: Vec::new(),
             asked: 0,
@@ -97,6 +100,11 @@ impl State {
             .extend(back.into_iter().map(|(at, (_, ack_to))| (at, ack_to)));
         self.opener += 1;
         self.opener
+    }
+
+    /// Whether `position`, which is held, was delivered before.
+    pub(super) fn came_again(&self, position: Position) -> bool {
+        self.again.contains(&position)
     }
 
     /// Whether `opener` still counts.
@@ -175,6 +183,7 @@ impl State {
             let held = self.out.remove(at).or_else(|| self.arrived.remove(at));
             let held = held.or_else(|| self.back.remove(at).map(|(_, ack_to)| ack_to));
             if let Some(ack_to) = held {
+                self.again.remove(at);
                 self.unconfirmed.insert(*at, ack_to);
                 self.to_confirm.push(*at);
             }
@@ -256,6 +265,9 @@ impl State {
             *held = ack_to;
             self.to_confirm.push(position);
         } else {
+            if again {
+                self.again.insert(position);
+            }
             self.arrived.insert(position, ack_to);
         }
     }

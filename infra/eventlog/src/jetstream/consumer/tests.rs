@@ -174,6 +174,22 @@ fn what_is_held_is_not_handed_out_again_when_the_server_repeats_it() {
 }
 
 #[test]
+fn what_another_node_had_before_is_known_until_it_is_acknowledged() {
+    let mut state = fresh(10);
+    arrive(&mut state, [1]);
+    state.arrive(Position(2), "again".into(), true);
+    hand_out(&mut state, [1, 2]);
+    assert!(!state.came_again(Position(1)));
+    assert!(state.came_again(Position(2)));
+    // Given back and handed out once more, it still is.
+    state.give_back(Position(2), NOW);
+    hand_out(&mut state, [2]);
+    assert!(state.came_again(Position(2)));
+    state.ack(&positions([2]));
+    assert!(!state.came_again(Position(2)));
+}
+
+#[test]
 fn an_acknowledgement_counts_at_once_and_is_confirmed_later() {
     let mut state = fresh(10);
     arrive(&mut state, [1, 2]);

@@ -21,7 +21,7 @@ use wharf_domain::{
     ports::LogError,
 };
 
-use super::{End, Reached};
+use super::{End, Reached, identity::end};
 use crate::{
     jetstream::{
         api::{Api, damaged, unavailable},
@@ -45,6 +45,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(1);
 /// What lies between two tries to follow.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long servers that were down may take to find what they had.
+const REGAIN: Duration = Duration::from_secs(10);
 /// How long the server keeps a consumer that nobody asks.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -148,6 +150,7 @@ async fn try_follow(
     ledger: &mut Ledger<'_>,
 ) -> Result<std::convert::Infallible, LogError> {
     let api = &follower.api;
+    still_there(follower, ledger.last()).await?;
     let config = pull::Config {
         deliver_policy: DeliverPolicy::ByStartSequence {
             start_sequence: ledger.last().next().0,
@@ -195,6 +198,30 @@ async fn try_follow(
         if let Err(error) = failed {
             return Err(confirm(api, error).await);
         }
+    }
+}
+
+/// The stream has to have what the mirror has: servers that lost commits give their positions to others.
+async fn still_there(follower: &Follower, last: Position) -> Result<(), LogError> {
+    let Some(end) = end(&follower.conn).map_err(unavailable)? else {
+        return Ok(());
+    };
+    let api = &follower.api;
+    let deadline = Instant::now() + REGAIN;
+    loop {
+        let there = Position(api.info().await?.state.last_sequence);
+        if there >= last {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(damaged(there.next(), "the servers have lost it"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    match api.at(last).await? {
+        Some(commit) if (commit.id, commit.hash) == (end.id, end.hash) => Ok(()),
+        Some(_) => Err(damaged(last, "the servers have another commit there")),
+        None => Err(damaged(last, "there is no commit")),
     }
 }
 

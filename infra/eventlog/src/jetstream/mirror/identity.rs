@@ -5,7 +5,13 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 use wharf_domain::kernel::{CommitId, Hash, Position};
 
-use crate::{error::Error, sqlite::Options};
+use crate::{
+    error::Error,
+    sqlite::{
+        Options,
+        schema::{BUSY, FILE},
+    },
+};
 
 const TABLE: &str = "
     -- One row: the stream that log.db mirrors. Without it log.db is a log of its own.
@@ -53,10 +59,11 @@ impl Identity {
                 return Err(foreign(format!("it mirrors the stream {stream}")));
             }
             Some((_, created)) if created != self.created => {
-                return Err(foreign(format!(
-                    "it mirrors a stream that was made at {created}, this one was made at {}",
+                let what = format!(
+                    "it was made at {}, the mirrored one at {created}",
                     self.created
-                )));
+                );
+                return Err(self.diverged(dir, what));
             }
             Some(_) => {}
         }
@@ -70,14 +77,62 @@ impl Identity {
                 mirrored: end.position.0,
             });
         }
-        if self.at_mirrors_end != Some((end.id, end.hash)) {
-            return Err(foreign(format!(
-                "the commit at position {} is another one in the stream",
-                end.position
-            )));
+        match self.at_mirrors_end {
+            Some(there) if there == (end.id, end.hash) => Ok(end.position),
+            Some(_) => {
+                Err(self.diverged(dir, format!("it has another commit at {}", end.position)))
+            }
+            None => Err(self.diverged(dir, format!("it has no commit at {}", end.position))),
         }
-        Ok(end.position)
     }
+
+    /// The mirror may be the only one who has what is missing: it must not be thrown away.
+    fn diverged(&self, dir: &Path, what: String) -> Error {
+        Error::Diverged {
+            stream: self.stream.clone(),
+            dir: dir.to_owned(),
+            what,
+        }
+    }
+}
+
+/// Refuses a folder that is no mirror of this stream.
+pub(in crate::jetstream) fn check_owner(dir: &Path, stream: &str) -> Result<(), Error> {
+    let foreign = |what: String| Error::Mirror {
+        dir: dir.to_owned(),
+        what,
+    };
+    let conn = crate::sqlite::schema::open_reader(dir)?;
+    let sql = "select exists (select 1 from sqlite_schema where name = 'mirrored')";
+    let owner = match conn.query_row(sql, [], |row| row.get(0)) {
+        Ok(true) => named(&conn),
+        Ok(false) => Ok(None),
+        Err(error) => Err(error),
+    };
+    match owner.map_err(|source| Error::Storage {
+        dir: dir.to_owned(),
+        source,
+    })? {
+        Some((owner, _)) if owner == stream => Ok(()),
+        Some((owner, _)) => Err(foreign(format!("it mirrors the stream {owner}"))),
+        None => Err(foreign("it is a log of its own".to_owned())),
+    }
+}
+
+/// The mirror in `dir` is one of this stream from now on. It has to be the same, commit by commit.
+pub(in crate::jetstream) fn give_to(dir: &Path, stream: &str, created: &str) -> Result<(), Error> {
+    let storage = |source| Error::Storage {
+        dir: dir.to_owned(),
+        source,
+    };
+    let conn = Connection::open(dir.join(FILE)).map_err(storage)?;
+    conn.busy_timeout(BUSY).map_err(storage)?;
+    conn.execute(
+        "update mirrored set stream = ?1, created = ?2",
+        (stream, created),
+    )
+    .map_err(storage)?;
+    Ok(())
 }
 
 /// Where the mirror in `dir` ends; nothing if there is none.
@@ -95,13 +150,15 @@ pub(in crate::jetstream) fn end_of(dir: &Path) -> Result<Position, Error> {
     }
 }
 
-struct MirrorEnd {
+/// The mirror's last commit.
+pub(super) struct MirrorEnd {
     position: Position,
-    id: CommitId,
-    hash: Hash,
+    pub(super) id: CommitId,
+    pub(super) hash: Hash,
 }
 
-fn end(conn: &Connection) -> rusqlite::Result<Option<MirrorEnd>> {
+/// Where the mirror behind `conn` ends.
+pub(super) fn end(conn: &Connection) -> rusqlite::Result<Option<MirrorEnd>> {
     let last = "select position, commit_id, hash from commits order by position desc limit 1";
     conn.query_row(last, [], |row| {
         let position: i64 = row.get(0)?;
@@ -117,6 +174,10 @@ fn end(conn: &Connection) -> rusqlite::Result<Option<MirrorEnd>> {
 
 fn owner(conn: &Connection) -> rusqlite::Result<Option<(String, String)>> {
     conn.execute_batch(TABLE)?;
+    named(conn)
+}
+
+fn named(conn: &Connection) -> rusqlite::Result<Option<(String, String)>> {
     conn.query_row("select stream, created from mirrored", [], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })

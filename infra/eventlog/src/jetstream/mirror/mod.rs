@@ -16,7 +16,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -37,7 +37,7 @@ use crate::{
 };
 use follower::Follower;
 
-pub(super) use identity::{Identity, end_of};
+pub(super) use identity::{Identity, check_owner, end_of, give_to};
 
 /// Commits behind the stream's end up to which the mirror counts as fresh: it passes them in a moment.
 const FRESH: u64 = 1024;
@@ -67,6 +67,8 @@ pub(super) struct Mirror {
     told: AtomicU64,
     /// The highest position that this node wrote.
     wrote: AtomicU64,
+    /// The servers were seen to have something else.
+    lost: AtomicBool,
     patience: Duration,
     /// Dropped to stop the follower.
     stop: Mutex<Option<watch::Sender<()>>>,
@@ -122,6 +124,7 @@ impl Mirror {
             reached,
             told: AtomicU64::new(position.0),
             wrote: AtomicU64::new(position.0),
+            lost: AtomicBool::new(false),
             patience,
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
@@ -141,6 +144,16 @@ impl Mirror {
     /// Commits that the stream had and it had not when it last looked; `None` while it cannot look.
     pub(super) fn behind(&self) -> Option<u64> {
         self.reached.borrow().behind
+    }
+
+    /// The last position that is there.
+    pub(super) fn position(&self) -> Position {
+        self.reached.borrow().position
+    }
+
+    /// Every position up to here is taken, as far as this node knows.
+    pub(super) fn known(&self) -> Position {
+        self.position().max(self.told()).max(self.written())
     }
 
     /// Whether it is nearly where the stream is.
@@ -238,12 +251,17 @@ impl Mirror {
             .await
     }
 
-    /// Why nothing can be appended: the stream is damaged.
-    pub(super) fn damage(&self) -> Option<LogError> {
-        match &self.reached.borrow().end {
-            Some(end @ End::Damaged { .. }) => Some(end.error()),
-            Some(End::Closed) | None => None,
+    /// The servers have something else than the mirror: nothing can be appended any more.
+    pub(super) fn lose(&self) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!("the servers lost commits of the event log");
         }
+    }
+
+    /// Whether nothing can be appended because the stream is damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        let damaged = matches!(self.reached.borrow().end, Some(End::Damaged { .. }));
+        damaged || self.lost.load(Ordering::Acquire)
     }
 
     /// Stops following; what is there can still be read.
@@ -257,8 +275,11 @@ impl Mirror {
     }
 
     async fn catch_up(&self) -> Result<(), LogError> {
-        let wrote = Position(self.wrote.load(Ordering::Acquire));
-        self.wait(self.told().max(wrote)).await
+        self.wait(self.told().max(self.written())).await
+    }
+
+    fn written(&self) -> Position {
+        Position(self.wrote.load(Ordering::Acquire))
     }
 
     fn told(&self) -> Position {
