@@ -8,8 +8,8 @@ use wharf_domain::{
     credentials::CredentialEvent,
     integrations::IntegrationEvent,
     kernel::{
-        Category, EventSet, IntegrationId, Position, ProjectId, RawEvent, Revision, StoredCommit,
-        StreamId, Timestamp, WebhookId,
+        Category, EventSet, Hash, IntegrationId, Position, ProjectId, RawEvent, Revision,
+        StoredCommit, StreamId, Timestamp, WebhookId,
     },
     ports::{DataKey, Scope, Vault, VaultError},
     syncs::{PageRecorded, RecordKey, SyncRunEvent, page_context, sealed},
@@ -21,6 +21,7 @@ use crate::Error;
 /// A commit, decoded.
 pub(crate) struct Decoded {
     pub(crate) at: Origin,
+    pub(crate) hash: Hash,
     /// What it says, each with its index; an event that cannot be read is a reason to park it.
     pub(crate) facts: Vec<(u32, Result<Fact, String>)>,
     /// The commit as a whole cannot be read.
@@ -137,6 +138,7 @@ fn commit(commit: &StoredCommit, keys: &Keys) -> Decoded {
             time: Timestamp::UNIX_EPOCH,
             revision: Revision((commit.revision.0 + u64::from(commit.events)).saturating_sub(1)),
         },
+        hash: commit.hash,
         facts: vec![],
         unreadable: None,
     };

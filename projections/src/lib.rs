@@ -32,6 +32,14 @@ mod views;
 pub mod webhooks;
 
 #[cfg(test)]
+#[path = "../../tests/src/keeper.rs"]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "it is a public module of the tests' crate, too"
+)]
+mod keeper;
+#[cfg(test)]
 #[path = "../../tests/src/postgres.rs"]
 #[expect(
     unreachable_pub,

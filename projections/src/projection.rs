@@ -25,7 +25,7 @@ use crate::{
 
 /// Of the tables and of what the projectors write. Raise it with any change to either: a start with
 /// another version begins a new generation.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Most commits in one transaction.
 const BATCH_COMMITS: usize = 8192;
@@ -189,7 +189,8 @@ impl Projection {
 
     /// Folds and commits one batch.
     async fn write(&mut self, batch: Vec<Decoded>) -> Result<(), Error> {
-        let Some(last) = batch.last().map(|commit| commit.at.position) else {
+        let Some((last, hash)) = batch.last().map(|commit| (commit.at.position, commit.hash))
+        else {
             return Ok(());
         };
         self.torn = true;
@@ -201,10 +202,11 @@ impl Projection {
         }
         let mut tx = self.writer.begin().await?;
         let moved = query(
-            "update checkpoint set position = $1, fence = $2
-             where id = 1 and position = $3 and fence <= $2",
+            "update checkpoint set position = $1, hash = $2, fence = $3
+             where id = 1 and position = $4 and fence <= $3",
         )
         .bind(last.0.cast_signed())
+        .bind(&hash.0[..])
         .bind(self.fence.cast_signed())
         .bind(self.checkpoint.0.cast_signed())
         .execute(tx.conn())

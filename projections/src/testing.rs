@@ -113,15 +113,13 @@ impl Place {
     }
 
     pub(crate) async fn open(&self, vault: Arc<FakeVault>) -> (Views, Projection) {
-        match self {
-            Self::Folder(dir) => Views::open(dir.path(), vault).await.unwrap(),
-            Self::Database(database) => {
-                let url = Secret::new(database.url());
-                let views = Views::postgres(&url, vault).await.unwrap();
-                let projection = views.projection(0).await.unwrap();
-                (views, projection)
-            }
-        }
+        let views = match self {
+            Self::Folder(dir) => Views::open(dir.path(), vault).await,
+            Self::Database(database) => Views::postgres(&Secret::new(database.url()), vault).await,
+        };
+        let views = views.unwrap();
+        let projection = views.projection(0).await.unwrap();
+        (views, projection)
     }
 }
 

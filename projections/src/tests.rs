@@ -415,7 +415,8 @@ async fn answered(db: &crate::Db) -> String {
         ),
     );
     // Timers that are due at once come in no order.
-    let mut due = timers::due(db, at(1_000_000), 50).await.unwrap();
+    let kind = timers::Kind::WebhookRetry;
+    let mut due = timers::due(db, kind, at(1_000_000), 50).await.unwrap();
     due.sort_by_key(|timer| timer.set_by);
     serde_json::to_string_pretty(&(answers, due)).unwrap()
 }

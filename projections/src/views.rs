@@ -12,12 +12,13 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use wharf_domain::{
-    kernel::{Position, Secret},
+    kernel::{Hash, Position, Secret},
     ports::{Leases, Vault},
 };
 
 use crate::{
     Db, Error, Projection, VERSION,
+    db::query,
     generation::{Files, Home, Live, Schemas, moved},
     leases,
 };
@@ -56,22 +57,16 @@ impl std::fmt::Debug for Views {
 }
 
 impl Views {
-    /// Opens the views in `dir`, and the writer of the live generation. Where there is none, or one of
-    /// another [`VERSION`](crate::VERSION), an empty one begins. Generations that are not live are
-    /// deleted. Only one process may open a directory.
+    /// Opens the views in `dir`, and makes what is not there. Where no generation is live, or one of another
+    /// [`VERSION`](crate::VERSION), an empty one begins; those that are not live are deleted. Only one
+    /// process may open a directory. [`Self::projection`] writes them.
     ///
     /// # Errors
     /// The files cannot be used.
-    pub async fn open(dir: &Path, vault: Arc<dyn Vault>) -> Result<(Self, Projection), Error> {
+    pub async fn open(dir: &Path, vault: Arc<dyn Vault>) -> Result<Self, Error> {
         let files = Files::new(dir);
-        let (number, opened) = files.open_live().await?;
-        let live = Live {
-            number,
-            position: opened.1,
-        };
-        let views = Self::new(Home::Files(files), live, vault);
-        let projection = Projection::new(number, opened, 0, Arc::clone(&views.shared));
-        Ok((views, projection))
+        let live = files.open_live().await?;
+        Ok(Self::new(Home::Files(files), live, vault))
     }
 
     /// Opens the views in the data base at `url` (`postgres://…`), which any number of nodes share, and
@@ -80,7 +75,16 @@ impl Views {
     /// # Errors
     /// The data base cannot be reached, or does not let this user make schemas.
     pub async fn postgres(url: &Secret<String>, vault: Arc<dyn Vault>) -> Result<Self, Error> {
-        let schemas = Schemas::connect(url).await?;
+        Self::of_version(url, vault, VERSION).await
+    }
+
+    /// As [`Self::postgres`], as if the code had this version.
+    pub(crate) async fn of_version(
+        url: &Secret<String>,
+        vault: Arc<dyn Vault>,
+        version: u32,
+    ) -> Result<Self, Error> {
+        let schemas = Schemas::connect(url, version).await?;
         let live = schemas.live_or_first().await?;
         Ok(Self::new(Home::Schemas(schemas), live, vault))
     }
@@ -100,8 +104,12 @@ impl Views {
     /// The lease that allows to write these views: one for each version of them, since an old and a new
     /// node, side by side, have generations of their own.
     #[must_use]
-    pub fn lease_name() -> String {
-        format!("projector/v{VERSION}")
+    pub fn lease_name(&self) -> String {
+        let version = match &self.shared.home {
+            Home::Files(_) => VERSION,
+            Home::Schemas(schemas) => schemas.version(),
+        };
+        format!("projector/v{version}")
     }
 
     /// Who is the only one of all nodes that have these views open to do something. `holder` names this
@@ -191,7 +199,21 @@ impl Views {
     /// # Errors
     /// It cannot be read.
     pub async fn peek_postgres(url: &Secret<String>) -> Result<Option<Position>, Error> {
-        Schemas::new(url)?.peek().await
+        Schemas::new(url, VERSION)?.peek().await
+    }
+
+    /// How far the live generation is, and the hash of the commit there: whoever opens the views beside a log
+    /// compares, so that no log's views are ever taken for another's. Zeros before the first commit.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn checkpoint(&self) -> Result<(Position, Hash), Error> {
+        let row = query("select position, hash from checkpoint where id = 1")
+            .fetch_one(&*self.db())
+            .await?;
+        let hash = row.get::<Vec<u8>>("hash")?.try_into();
+        let hash = hash.map_err(|_| Error::Damaged("the checkpoint's hash has not 32 bytes"))?;
+        Ok((Position(row.count("position")?), Hash(hash)))
     }
 
     /// How far the live generation is.

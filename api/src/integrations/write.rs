@@ -139,7 +139,7 @@ pub(crate) async fn patch(
     update(&app, &by, id, seen, body).await
 }
 
-/// Change an integration (the contract's PUT)
+/// Change an integration, with PUT
 ///
 /// The same as PATCH: every field is optional, what is absent stays.
 #[utoipa::path(

@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use wharf_domain::kernel::with_causes;
 
 use super::Code;
 
@@ -170,7 +171,7 @@ pub(crate) fn render(response: Response, request_id: &str) -> Response {
     } = &*error.0;
     let problem = code.problem();
     if let Some(cause) = cause {
-        let cause = chain(&**cause);
+        let cause = with_causes(&**cause);
         if status.is_server_error() {
             tracing::error!(code = problem.code, %cause, "request failed");
         } else {
@@ -196,15 +197,4 @@ pub(crate) fn render(response: Response, request_id: &str) -> Response {
     );
     // Strings only: it always has a JSON form.
     Response::from_parts(parts, serde_json::to_vec(&body).unwrap_or_default().into())
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -101,7 +101,8 @@ impl Hub {
         let log = Arc::new(MemoryLog::default());
         let vault = Arc::new(MemoryVault::default());
         let clock = Arc::new(TestClock::default());
-        let (views, projection) = Views::open(dir.path(), vault.clone()).await.unwrap();
+        let views = Views::open(dir.path(), vault.clone()).await.unwrap();
+        let projection = views.projection(0).await.unwrap();
         let projecting = Arc::new(AtomicBool::new(true));
         let dispatch = Arc::new(dispatch::Dispatcher::new(
             log.clone(),

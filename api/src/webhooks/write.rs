@@ -148,7 +148,7 @@ pub(crate) async fn patch(
     update(&app, &by, id, seen, body).await
 }
 
-/// Change a webhook (the contract's PUT)
+/// Change a webhook, with PUT
 ///
 /// The same as PATCH: every field is optional, what is absent stays.
 #[utoipa::path(

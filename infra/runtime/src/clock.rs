@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use uuid::Uuid;
 use wharf_domain::{
     kernel::Timestamp,
     ports::{Clock, Ids},
 };
+
+/// A sleeper looks at the clock at least so often.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// The machine's clock, in whole microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,15 +29,23 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
-        // The wall clock may jump: look again at least every minute.
-        loop {
-            // Negative, and so none, once the deadline has passed.
-            let left = Duration::try_from(deadline.duration_since(self.now())).unwrap_or_default();
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(Duration::from_mins(1))).await;
+        sleep(|| self.now(), deadline).await;
+    }
+}
+
+/// Sleeps until a clock that may jump shows `deadline`. If it is set forward, that is noticed within a minute;
+/// if it is set back, the sleep ends after as long as it would have taken: whoever rests for a second must not
+/// rest for hours.
+pub async fn sleep(now: impl Fn() -> Timestamp + Send, deadline: Timestamp) {
+    // Negative, and so none, once the deadline has passed.
+    let left = || Duration::try_from(deadline.duration_since(now())).unwrap_or_default();
+    let (longest, began) = (left(), Instant::now());
+    loop {
+        let left = left().min(longest.saturating_sub(began.elapsed()));
+        if left.is_zero() {
+            return;
         }
+        tokio::time::sleep(left.min(LOOK)).await;
     }
 }
 

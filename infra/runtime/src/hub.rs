@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use tokio::sync::mpsc;
-use wharf_domain::ports::{Clock, Connectors, Dispatch, EventLog, Http, Ids, Leases, Spool, Vault};
+use wharf_domain::ports::{
+    Clock, Connectors, Dispatch, EventLog, Http, Ids, Leases, Snapshots, Spool, Vault,
+};
 use wharf_projections::Views;
 
 use crate::{
@@ -28,6 +30,8 @@ const SECRETS_FOR: Duration = Duration::from_mins(5);
 pub struct Parts {
     /// The event log.
     pub log: Arc<dyn EventLog>,
+    /// Long streams, folded once.
+    pub snapshots: Arc<dyn Snapshots>,
     /// The read models.
     pub views: Views,
     /// Who of several nodes does what only one may do.
@@ -68,6 +72,7 @@ impl Hub {
     pub fn start(parts: Parts) -> Self {
         let Parts {
             log,
+            snapshots,
             views,
             leases,
             vault,
@@ -81,12 +86,8 @@ impl Hub {
         } = parts;
         let supervisor = Supervisor::default();
         let stop = || supervisor.stop_token();
-        let dispatcher = Arc::new(Dispatcher::new(
-            log.clone(),
-            vault.clone(),
-            clock.clone(),
-            ids.clone(),
-        ));
+        let dispatcher = Dispatcher::new(log.clone(), vault.clone(), clock.clone(), ids.clone());
+        let dispatcher = Arc::new(dispatcher.with_snapshots(&snapshots));
         let dispatch: Arc<dyn Dispatch> = dispatcher.clone();
         let journal = Journal {
             log: log.clone(),
@@ -105,7 +106,7 @@ impl Hub {
 
         let reactor = Reactor {
             log: log.clone(),
-            dispatch: dispatch.clone(),
+            dispatch: dispatcher.clone(),
             clock: clock.clone(),
         };
         supervisor.spawn("react: settle", reactor.clone().settle(stop()));

@@ -11,6 +11,8 @@ use wharf_domain::{
     ports::{Append, Clock, Committed, Context, EventLog, Refusal},
 };
 
+use crate::trace;
+
 /// How often an append in doubt is asked for again before the caller hears of it.
 pub(crate) const MAX_TRIES: u32 = 3;
 
@@ -58,7 +60,7 @@ impl Journal {
             meta: metadata(context, &*self.clock),
         }
         .encode()?;
-        match append(&*self.log, commit).await {
+        match append(&*self.log, &context.correlation, commit).await {
             Append::Committed(committed) => Ok(committed),
             Append::Refused(refusal) => Err(refusal.into()),
             // A journal has no expectation to conflict with.
@@ -68,15 +70,18 @@ impl Journal {
 }
 
 /// Appends, asking again while the answer is in doubt.
-pub(crate) async fn append(log: &dyn EventLog, commit: Commit) -> Append {
-    let mut answer = log.append(commit.clone()).await;
-    for _ in 1..MAX_TRIES {
-        if !matches!(answer, Append::InDoubt { .. }) {
-            break;
+pub(crate) async fn append(log: &dyn EventLog, correlation: &str, commit: Commit) -> Append {
+    trace::append(commit.stream.category, correlation, async {
+        let mut answer = log.append(commit.clone()).await;
+        for _ in 1..MAX_TRIES {
+            if !matches!(answer, Append::InDoubt { .. }) {
+                break;
+            }
+            answer = log.append(commit.clone()).await;
         }
-        answer = log.append(commit.clone()).await;
-    }
-    answer
+        answer
+    })
+    .await
 }
 
 pub(crate) fn metadata(context: &Context, clock: &dyn Clock) -> Metadata {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
-    kernel::Position,
+    kernel::{Position, with_causes},
     ports::{Clock, EventLog, LogError},
 };
 use wharf_projections::{Projection, Views};
@@ -14,7 +14,6 @@ use wharf_projections::{Projection, Views};
 use crate::{
     journal::{REST, rest},
     lease::Keeper,
-    supervisor::chain,
 };
 
 /// Commits applied in one transaction.
@@ -134,7 +133,7 @@ impl Projector {
         keeper: Keeper,
         stop: CancellationToken,
     ) -> Result<(), ProjectError> {
-        let name = Views::lease_name();
+        let name = self.views.lease_name();
         loop {
             let held = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -161,7 +160,7 @@ impl Projector {
                     return Ok(());
                 }
                 Err(error) if is_passing(&error) => {
-                    tracing::warn!(error = %chain(&error), "the views wait");
+                    tracing::warn!(error = %with_causes(&error), "the views wait");
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = rest(&*self.clock, REST) => {}
@@ -236,7 +235,7 @@ pub(crate) async fn follow(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             heard = views.follow() => if let Err(error) = heard {
-                tracing::warn!(error = %chain(&error), "the views of other nodes are not heard of");
+                tracing::warn!(error = %with_causes(&error), "the views of other nodes are not heard of");
             }
         }
         tokio::select! {

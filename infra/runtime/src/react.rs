@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
-    integrations::IntegrationEvent,
+    integrations::{Integration, IntegrationEvent},
     kernel::{
         Category, DecodeError, IntegrationId, Position, Recorded, StoredCommit, StreamId,
-        WebhookId, decode_all,
+        WebhookId, decode_all, with_causes,
     },
     ports::{Clock, ConsumerSpec, Context, Dispatch, DispatchError, EventLog, LogError, StartAt},
     syncs::{self, SyncRunEvent},
@@ -16,9 +16,9 @@ use wharf_domain::{
 };
 
 use crate::{
+    dispatch::Dispatcher,
     journal::{REST, rest},
-    patience::patient,
-    supervisor::chain,
+    patience::{farewell, patient},
 };
 
 /// Runs that ended: give the lease back, tell subscribers.
@@ -58,7 +58,7 @@ enum Failed {
 #[derive(Clone)]
 pub(crate) struct Reactor {
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) dispatch: Arc<dyn Dispatch>,
+    pub(crate) dispatch: Arc<Dispatcher>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -79,13 +79,18 @@ impl Reactor {
             () = stop.cancelled() => return Ok(()),
             consumer = patient(clock, || self.log.consumer(spec.clone())) => consumer?,
         };
-        loop {
+        'run: loop {
             let commits = tokio::select! {
                 () = stop.cancelled() => break,
                 commits = patient(clock, || consumer.fetch(64)) => commits?,
             };
             for commit in commits {
-                match self.react(&commit).await {
+                let reacted = tokio::select! {
+                    // It comes again, and its commands are found carried out.
+                    () = stop.cancelled() => break 'run,
+                    reacted = self.react(&commit) => reacted,
+                };
+                match reacted {
                     Ok(()) => consumer.ack(&[commit.position]).await?,
                     // It will not decode tomorrow either; the projector parks it visibly.
                     Err(Failed::Decode(error)) => {
@@ -93,17 +98,17 @@ impl Reactor {
                         consumer.ack(&[commit.position]).await?;
                     }
                     Err(error @ (Failed::Log(_) | Failed::Dispatch(_))) => {
-                        tracing::warn!(position = %commit.position, error = %chain(&error), "a reaction waits");
+                        tracing::warn!(position = %commit.position, error = %with_causes(&error), "a reaction waits");
                         consumer.nak(commit.position, REST).await?;
                         tokio::select! {
-                            () = stop.cancelled() => break,
+                            () = stop.cancelled() => break 'run,
                             () = rest(&*self.clock, REST) => {}
                         }
                     }
                 }
             }
         }
-        consumer.flush().await?;
+        farewell(clock, &*consumer).await?;
         Ok(())
     }
 
@@ -174,7 +179,20 @@ impl Reactor {
             SyncRunEvent::Failed(failed) => failed.fence,
             SyncRunEvent::Started(_) | SyncRunEvent::PageRecorded(_) => return Ok(false),
         };
-        let stream = StreamId::integration(&recorded.stream.project, id);
+        let project = &recorded.stream.project;
+        let loaded = self
+            .dispatch
+            .load_integration(project, id, recorded.position);
+        let loaded = loaded
+            .await
+            .map_err(|error| Failed::Dispatch(error.into()))?;
+        match &loaded.state {
+            Integration::Absent => return Ok(true),
+            Integration::Live(live) if live.fence <= fence => return Ok(true),
+            // A later lease was granted, perhaps after this end: the stream says when.
+            Integration::Live(_) | Integration::Deleted => {}
+        }
+        let stream = StreamId::integration(project, id);
         let mut after = Position::START;
         loop {
             let commits = self.log.read_stream(&stream, after, 64).await?;

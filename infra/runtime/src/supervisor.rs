@@ -9,6 +9,7 @@ use std::{
 
 use futures::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wharf_domain::kernel::with_causes;
 
 /// Why a loop ended although nobody asked it to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +48,7 @@ impl Supervisor {
             let why = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
                 Ok(Ok(())) if stop.is_cancelled() => return,
                 Ok(Ok(())) => "it returned".to_owned(),
-                Ok(Err(error)) => chain(&error),
+                Ok(Err(error)) => with_causes(&error),
                 Err(_) => "it panicked".to_owned(),
             };
             tracing::error!(loop_name = name, %why, "a loop stopped; the hub stops with it");
@@ -89,16 +90,4 @@ impl Supervisor {
             }),
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -91,10 +91,9 @@ impl Operations {
     async fn status(&self) -> anyhow::Result<Status> {
         let db = self.api.views.db();
         let late = self.api.clock.now().saturating_sub(LATE)?;
-        let overdue = timers::due(&db, late, COUNTED).await?;
         Ok(Status {
             parked: overview::counts(&db).await?.parked,
-            overdue_timers: overdue.len() as u64,
+            overdue_timers: timers::overdue(&db, late, COUNTED).await?,
         })
     }
 }

@@ -71,10 +71,11 @@ impl App {
         create_private(dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
-        let observer = Observer::new(&config.telemetry);
+        let observer = Observer::default();
         let master = master_key(&config, &*ids)?;
         let Storage {
             log,
+            snapshots,
             views,
             vault: answers,
             leases,
@@ -98,6 +99,7 @@ impl App {
         let rendered = metrics.clone();
         let hub = Hub::start(Parts {
             log: log.clone(),
+            snapshots,
             views: views.clone(),
             leases,
             vault: vault.clone(),
@@ -110,7 +112,7 @@ impl App {
             deliveries: config.webhooks.in_flight,
         });
         let api = ApiState {
-            dispatch: observer.dispatch(hub.dispatch.clone()),
+            dispatch: hub.dispatch.clone(),
             log,
             views,
             vault,

@@ -24,10 +24,12 @@ const BLOCKING_THREADS: usize = 24;
 
 /// How glibc is told the number of its arenas: by the environment of a process that starts.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
+/// How it is told to give back what is free at the end of an arena, from so many bytes on.
+const TRIM: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "262144");
 
 fn main() -> ExitCode {
     let environment: BTreeMap<String, String> = env::vars().collect();
-    one_arena_a_core(&environment);
+    heap_in_bounds(&environment);
     let cli = Cli::parse();
     let config = match Config::load(cli.config.as_deref(), &environment) {
         Ok(config) => config,
@@ -56,12 +58,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts this program anew, in the same process, with one heap arena a core.
+/// Starts this program anew, in the same process, with one heap arena a core that gives back what is free.
 ///
 /// By itself glibc makes eight a core, one for nearly each of our threads, and what a thread freed stays in
-/// its arena: the import of a large file then holds twice the memory that it uses. Whoever sets the variable is left
-/// alone, and elsewhere than on glibc nothing happens.
-fn one_arena_a_core(environment: &BTreeMap<String, String>) {
+/// its arena: the import of a large file then holds twice the memory that it uses. And with each large block that
+/// is freed it keeps more. Whoever sets the number of arenas is left alone, and elsewhere than on glibc nothing
+/// happens.
+fn heap_in_bounds(environment: &BTreeMap<String, String>) {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) || environment.contains_key(ARENAS) {
         return;
     }
@@ -76,6 +79,7 @@ fn one_arena_a_core(environment: &BTreeMap<String, String>) {
         .arg0(name)
         .args(arguments)
         .env(ARENAS, cores.to_string())
+        .env(TRIM.0, TRIM.1)
         .exec();
 }
 

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use wharf_domain::{
-    kernel::Secret,
-    ports::{Clock, EventLog, Ids, Leases},
+    kernel::{Position, Secret, StoredCommit},
+    ports::{Clock, EventLog, Ids, Leases, LogError, Snapshots},
 };
 use wharf_eventlog::{JetStreamLog, JetStreamOptions, SqliteLog};
 use wharf_projections::Views;
@@ -15,12 +15,16 @@ use wharf_vault::{MasterKey, SqlVault};
 use crate::{config::Config, keys};
 
 /// In the data folder: this node's mirror of a log on `JetStream`.
-const MIRROR: &str = "mirror";
+pub(crate) const MIRROR: &str = "mirror";
+/// In the data folder: the vault, unless it is in a data base.
+pub(crate) const VAULT: &str = "vault.db";
 
 /// What a hub keeps.
 pub struct Storage {
     /// The event log.
     pub log: Arc<dyn EventLog>,
+    /// Snapshots of long streams, on this node.
+    pub snapshots: Arc<dyn Snapshots>,
     /// The read models.
     pub views: Views,
     /// The vault; it keeps the answers to idempotent requests as well.
@@ -29,11 +33,17 @@ pub struct Storage {
     pub leases: Arc<dyn Leases>,
 }
 
+/// A log that was opened.
+enum Log {
+    File(SqliteLog),
+    JetStream(JetStreamLog),
+}
+
 impl Storage {
     /// Opens all of it, and makes what is not there.
     ///
     /// # Errors
-    /// Something is in use, cannot be reached or belongs to another key: each says what to do.
+    /// Something is in use, cannot be reached, or belongs to another key or another log: each says what to do.
     pub async fn open(
         config: &Config,
         master: MasterKey,
@@ -42,16 +52,7 @@ impl Storage {
     ) -> anyhow::Result<Self> {
         let dir = &config.data.dir;
         let node = keys::node_id(config, &*ids)?;
-        let log: Arc<dyn EventLog> = match config.log.nats_url.as_str() {
-            "" => {
-                let options = wharf_eventlog::Options::default();
-                Arc::new(SqliteLog::open(dir, options, clock.clone())?)
-            }
-            servers => {
-                let options = jetstream(servers, config);
-                Arc::new(JetStreamLog::open(options, clock.clone()).await?)
-            }
-        };
+        let log = Log::open(config, clock.clone()).await?;
         let (views, vault) = match database(config) {
             Some(url) => {
                 let vault = SqlVault::postgres(&url, master, clock, ids).await?;
@@ -60,19 +61,86 @@ impl Storage {
                 (views.context("database.url")?, vault)
             }
             None => {
-                let vault = SqlVault::open(&dir.join("vault.db"), master, clock, ids).await?;
+                let vault = SqlVault::open(&dir.join(VAULT), master, clock, ids).await?;
                 let vault = Arc::new(vault);
-                let (views, _) = Views::open(&views_dir(config), vault.clone()).await?;
+                let views = Views::open(&views_dir(config), vault.clone()).await?;
                 (views, vault)
             }
         };
+        log.ensure_made(&views, config).await?;
         let leases = views.leases(&node);
         Ok(Self {
-            log,
+            log: log.shared(),
+            snapshots: wharf_eventlog::snapshots(dir),
             views,
             vault,
             leases,
         })
+    }
+}
+
+impl Log {
+    async fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        Ok(match config.log.nats_url.as_str() {
+            "" => {
+                let options = wharf_eventlog::Options::default();
+                Self::File(SqliteLog::open(&config.data.dir, options, clock)?)
+            }
+            servers => {
+                Self::JetStream(JetStreamLog::open(jetstream(servers, config), clock).await?)
+            }
+        })
+    }
+
+    fn shared(self) -> Arc<dyn EventLog> {
+        match self {
+            Self::File(log) => Arc::new(log),
+            Self::JetStream(log) => Arc::new(log),
+        }
+    }
+
+    async fn at(&self, position: Position) -> Result<Option<StoredCommit>, LogError> {
+        match self {
+            Self::File(log) => {
+                let commits = log
+                    .read_all(Position(position.0.saturating_sub(1)), 1)
+                    .await?;
+                Ok(commits.into_iter().next())
+            }
+            Self::JetStream(log) => log.at(position).await,
+        }
+    }
+
+    /// Refuses views that were made from another log. They would be taken for this one's as soon as it is as
+    /// long, and no answer would ever be right. A log that moved to other storage is still the same.
+    async fn ensure_made(&self, views: &Views, config: &Config) -> anyhow::Result<()> {
+        let (position, hash) = views.checkpoint().await?;
+        if position == Position::START {
+            return Ok(());
+        }
+        let commit = self.at(position).await?;
+        let remedy = match database(config) {
+            Some(_) => {
+                "set database.url to this log's data base; if it is, and the log lost commits or was \
+                 restored from a backup, drop the schemas wharf_views* there, and the views are made anew"
+                    .to_owned()
+            }
+            None => format!(
+                "move {} away, and the views are made anew",
+                views_dir(config).display()
+            ),
+        };
+        match commit {
+            Some(commit) if commit.hash == hash => Ok(()),
+            Some(_) => anyhow::bail!(
+                "the views were made from another log: the commit at position {position} is not the one \
+                 that they know; {remedy}"
+            ),
+            None => anyhow::bail!(
+                "the views are at position {position}, but the log ends before it: they were made from \
+                 another log, or this one lost commits; {remedy}"
+            ),
+        }
     }
 }
 
@@ -107,10 +175,15 @@ pub fn jetstream(servers: &str, config: &Config) -> JetStreamOptions {
             .split(',')
             .map(|url| url.trim().to_owned())
             .collect(),
+        roots: given(&config.log.nats_ca),
         prefix: config.log.nats_prefix.clone(),
         replicas: config.log.replicas,
         monitoring: config.log.nats_monitor_urls.clone(),
         mirror: config.data.dir.join(MIRROR),
         ..JetStreamOptions::default()
     }
+}
+
+fn given(path: &str) -> Option<PathBuf> {
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }

@@ -15,6 +15,14 @@
 
 mod envelope;
 mod error;
+#[cfg(test)]
+#[path = "../../../tests/src/keeper.rs"]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "it is a public module of the tests' crate, too"
+)]
+mod keeper;
 mod keyfile;
 mod master;
 #[cfg(test)]
@@ -33,4 +41,4 @@ mod tests;
 
 pub use error::Error;
 pub use master::MasterKey;
-pub use sql::{SqlVault, SqlVault as SqliteVault};
+pub use sql::{Copied, CopyError, SqlVault};

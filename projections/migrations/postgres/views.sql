@@ -10,6 +10,8 @@ create table checkpoint (
     version  bigint not null,
     -- the last commit whose rows are all here
     position bigint not null,
+    -- the hash of that commit: it says whose log this is. Zeros before the first commit
+    hash     bytea  not null,
     -- of the lease under which it moved last; who holds a lower one writes no more
     fence    bigint not null
 );
@@ -200,4 +202,4 @@ create table timer (
     idx              bigint not null,
     primary key (kind, subject, item)
 );
-create index timer_by_due on timer (due);
+create index timer_by_due on timer (kind, due);

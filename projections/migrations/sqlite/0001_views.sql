@@ -8,6 +8,8 @@ create table checkpoint (
     version  integer not null,
     -- the last commit whose rows are all here
     position integer not null,
+    -- the hash of that commit: it says whose log this is. Zeros before the first commit
+    hash     blob    not null,
     -- of the lease under which it moved last; who holds a lower one writes no more
     fence    integer not null
 ) strict;
@@ -194,7 +196,7 @@ create table timer (
     idx              integer not null,
     primary key (kind, subject, item)
 ) strict, without rowid;
-create index timer_by_due on timer (due);
+create index timer_by_due on timer (kind, due);
 
 -- What the planner is to assume, so that a plan does not depend on how full the tables are: rows, then rows
 -- for each prefix of the columns.

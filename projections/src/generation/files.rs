@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::{fs, io::AsyncWriteExt};
 use wharf_domain::kernel::Position;
 
-use super::Opened;
+use super::{Live, Opened};
 use crate::{
     Error,
     db::{Conn, Writer, query},
@@ -42,7 +42,8 @@ impl Files {
 
     /// Opens the live generation; where there is none, or none that can be used, an empty one begins.
     /// The others are deleted.
-    pub(crate) async fn open_live(&self) -> Result<(u64, Opened), Error> {
+    pub(crate) async fn open_live(&self) -> Result<Live, Error> {
+        fs::create_dir_all(&self.dir).await.map_err(at(&self.dir))?;
         let current = self.current().await?;
         let newest = self.numbers().await?.into_iter().max().unwrap_or(0);
         self.newest.store(newest, Ordering::Relaxed);
@@ -50,7 +51,7 @@ impl Files {
             Some(number) => self.open(number).await?.map(|opened| (number, opened)),
             None => None,
         };
-        let (number, opened) = match usable {
+        let (number, (writer, position)) = match usable {
             Some(usable) => usable,
             None => {
                 let (number, opened) = self.create().await?;
@@ -58,8 +59,9 @@ impl Files {
                 (number, opened)
             }
         };
+        writer.close().await?;
         self.sweep(number).await?;
-        Ok((number, opened))
+        Ok(Live { number, position })
     }
 
     /// The data base of a generation.
@@ -69,7 +71,6 @@ impl Files {
 
     /// The live generation, if there is one.
     async fn current(&self) -> Result<Option<u64>, Error> {
-        fs::create_dir_all(&self.dir).await.map_err(at(&self.dir))?;
         let path = self.dir.join("views.current");
         match fs::read_to_string(&path).await {
             Ok(text) => Ok(text.trim().parse().ok()),
@@ -140,7 +141,7 @@ impl Files {
     }
 
     /// How far the live generation is, read beside whoever writes it; `None` if there is none that this
-    /// version of the code can read.
+    /// version of the code can read. Makes nothing.
     pub(crate) async fn peek(&self) -> Result<Option<Position>, Error> {
         let Some(number) = self.current().await? else {
             return Ok(None);
@@ -170,7 +171,7 @@ impl Files {
         if let Conn::Sqlite(to) = tx.conn() {
             sqlx::raw_sql(TABLES).execute(to).await?;
         }
-        super::begin(tx.conn()).await?;
+        super::begin(tx.conn(), VERSION).await?;
         tx.commit().await?;
         Ok((number, (writer, Position::START)))
     }

@@ -10,7 +10,7 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
-use wharf_domain::kernel::Position;
+use wharf_domain::kernel::{Hash, Position};
 
 pub(crate) use self::{
     files::Files,
@@ -19,7 +19,6 @@ pub(crate) use self::{
 use crate::{
     Db, Error,
     db::{Conn, Writer, query},
-    projection::VERSION,
 };
 
 /// Which generation is live, and how far it is.
@@ -68,10 +67,11 @@ impl Home {
     }
 }
 
-/// The first row of a generation.
-async fn begin(on: Conn<'_>) -> Result<(), Error> {
-    query("insert into checkpoint (id, version, position, fence) values (1, $1, 0, 0)")
-        .bind(i64::from(VERSION))
+/// The first row of a generation that the code's `version` makes.
+async fn begin(on: Conn<'_>, version: u32) -> Result<(), Error> {
+    query("insert into checkpoint (id, version, position, hash, fence) values (1, $1, 0, $2, 0)")
+        .bind(i64::from(version))
+        .bind(&Hash::ZERO.0[..])
         .execute(on)
         .await?;
     Ok(())

@@ -17,7 +17,6 @@ use crate::{
     Db, Error,
     columns::Columns,
     db::{Conn, Writer, query},
-    projection::VERSION,
 };
 
 /// What made `wharf_views`, in order. A change is one more file, and one that code of the version before
@@ -46,18 +45,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Schemas {
     pool: PgPool,
     options: Box<PgConnectOptions>,
+    /// The code's, whose generations it makes and opens.
+    version: u32,
 }
 
 impl Schemas {
     /// Connects, and makes or migrates `wharf_views`. Any number of nodes may do so at once.
-    pub(crate) async fn connect(url: &Secret<String>) -> Result<Self, Error> {
-        let schemas = Self::new(url)?;
+    pub(crate) async fn connect(url: &Secret<String>, version: u32) -> Result<Self, Error> {
+        let schemas = Self::new(url, version)?;
         schemas.migrate().await?;
         Ok(schemas)
     }
 
     /// Opens no connection yet.
-    pub(crate) fn new(url: &Secret<String>) -> Result<Self, Error> {
+    pub(crate) fn new(url: &Secret<String>, version: u32) -> Result<Self, Error> {
         let options = PgConnectOptions::from_str(url.expose())
             .map_err(Error::Address)?
             .disable_statement_logging();
@@ -69,6 +70,7 @@ impl Schemas {
         Ok(Self {
             pool,
             options: Box::new(options),
+            version,
         })
     }
 
@@ -81,6 +83,11 @@ impl Schemas {
             return Ok(None);
         }
         Ok(self.live().await?.map(|live| live.position))
+    }
+
+    /// Which version of the code these generations are of.
+    pub(crate) const fn version(&self) -> u32 {
+        self.version
     }
 
     /// How to connect to `wharf_views`.
@@ -133,18 +140,18 @@ impl Schemas {
 
     /// The readers of the generation `number`.
     pub(crate) fn db(&self, number: u64) -> Db {
-        Db::postgres(choose(&self.options, &schema(VERSION, number)))
+        Db::postgres(choose(&self.options, &schema(self.version, number)))
     }
 
     /// The live generation of this version of the code; the first to ask makes it.
     pub(crate) async fn live_or_first(&self) -> Result<Live, Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx).await?;
-        let number = match live_number(&mut tx).await? {
+        let number = match self.live_number(&mut tx).await? {
             Some(number) => number,
-            None => make(&mut tx, "live").await?,
+            None => self.make(&mut tx, "live").await?,
         };
-        let (position, _) = checkpoint(&mut tx, number).await?;
+        let (position, _) = self.checkpoint(&mut tx, number).await?;
         tx.commit().await?;
         Ok(Live { number, position })
     }
@@ -152,10 +159,10 @@ impl Schemas {
     /// The live generation of this version of the code, if there is one.
     pub(crate) async fn live(&self) -> Result<Option<Live>, Error> {
         let mut tx = self.pool.begin().await?;
-        let Some(number) = live_number(&mut tx).await? else {
+        let Some(number) = self.live_number(&mut tx).await? else {
             return Ok(None);
         };
-        let (position, _) = checkpoint(&mut tx, number).await?;
+        let (position, _) = self.checkpoint(&mut tx, number).await?;
         tx.commit().await?;
         Ok(Some(Live { number, position }))
     }
@@ -164,16 +171,16 @@ impl Schemas {
     pub(crate) async fn create(&self) -> Result<(u64, Opened), Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx).await?;
-        let number = make(&mut tx, "building").await?;
+        let number = self.make(&mut tx, "building").await?;
         tx.commit().await?;
-        let options = choose(&self.options, &schema(VERSION, number));
+        let options = choose(&self.options, &schema(self.version, number));
         let writer = Writer::postgres(options, Some(builders_lock(number))).await?;
         Ok((number, (writer, Position::START)))
     }
 
     /// See [`super::Home::writer`].
     pub(crate) async fn writer(&self, number: u64, fence: u64) -> Result<Opened, Error> {
-        let options = choose(&self.options, &schema(VERSION, number));
+        let options = choose(&self.options, &schema(self.version, number));
         let mut writer = Writer::postgres(options, None).await?;
         let position = claim(writer.conn(), fence).await?;
         Ok((writer, position))
@@ -184,23 +191,24 @@ impl Schemas {
     pub(crate) async fn swap(&self, new: u64) -> Result<Live, Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx).await?;
-        let old = live_number(&mut tx)
+        let old = self
+            .live_number(&mut tx)
             .await?
             .ok_or(Error::Damaged("no generation is live"))?;
         if old > new {
             return Err(Error::Superseded);
         }
         // Locked from here on: no transaction of the projector comes between the look and the swap.
-        enter(&mut tx, &schema(VERSION, old)).await?;
+        enter(&mut tx, &schema(self.version, old)).await?;
         query("select 1 from checkpoint where id = 1 for update")
             .execute(Conn::Postgres(&mut tx))
             .await?;
-        let (live, fence) = checkpoint(&mut tx, old).await?;
+        let (live, fence) = self.checkpoint(&mut tx, old).await?;
         query("update checkpoint set fence = $1 where id = 1")
             .bind(RETIRED.cast_signed())
             .execute(Conn::Postgres(&mut tx))
             .await?;
-        let (position, _) = checkpoint(&mut tx, new).await?;
+        let (position, _) = self.checkpoint(&mut tx, new).await?;
         if position < live {
             return Err(Error::Behind {
                 live,
@@ -252,7 +260,7 @@ impl Schemas {
                    where name = 'projector/v' || version
                      and expires_at > clock_timestamp() - interval '1 day'))",
         )
-        .bind(i64::from(VERSION))
+        .bind(i64::from(self.version))
         .fetch_all(&self.pool)
         .await?;
         for row in rows {
@@ -283,6 +291,49 @@ impl Schemas {
         tx.commit().await?;
         tracing::info!(schema, "a generation of the views was dropped");
         Ok(())
+    }
+
+    async fn live_number(&self, on: &mut PgConnection) -> Result<Option<u64>, Error> {
+        query("select number from generation where version = $1 and state = 'live'")
+            .bind(i64::from(self.version))
+            .fetch_optional(Conn::Postgres(on))
+            .await?
+            .map(|row: Columns| row.count("number"))
+            .transpose()
+    }
+
+    /// Position and fence of a generation, whose schema is entered.
+    async fn checkpoint(
+        &self,
+        on: &mut PgConnection,
+        number: u64,
+    ) -> Result<(Position, u64), Error> {
+        enter(on, &schema(self.version, number)).await?;
+        let row = query("select position, fence from checkpoint where id = 1")
+            .fetch_one(Conn::Postgres(on))
+            .await?;
+        Ok((Position(row.count("position")?), row.count("fence")?))
+    }
+
+    /// Makes the schema and the tables of one more generation.
+    async fn make(&self, on: &mut PgConnection, state: &'static str) -> Result<u64, Error> {
+        let number =
+            query("insert into generation (version, state) values ($1, $2) returning number")
+                .bind(i64::from(self.version))
+                .bind(state)
+                .fetch_one(Conn::Postgres(on))
+                .await?
+                .count("number")?;
+        let schema = schema(self.version, number);
+        let create = format!("create schema {schema}");
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut *on)
+            .await?;
+        enter(on, &schema).await?;
+        sqlx::raw_sql(TABLES).execute(&mut *on).await?;
+        begin(Conn::Postgres(on), self.version).await?;
+        enter(on, "wharf_views").await?;
+        Ok(number)
     }
 }
 
@@ -332,42 +383,4 @@ async fn enter(on: &mut PgConnection, schema: &str) -> Result<(), Error> {
         .execute(Conn::Postgres(on))
         .await?;
     Ok(())
-}
-
-async fn live_number(on: &mut PgConnection) -> Result<Option<u64>, Error> {
-    query("select number from generation where version = $1 and state = 'live'")
-        .bind(i64::from(VERSION))
-        .fetch_optional(Conn::Postgres(on))
-        .await?
-        .map(|row: Columns| row.count("number"))
-        .transpose()
-}
-
-/// Position and fence of a generation, whose schema is entered.
-async fn checkpoint(on: &mut PgConnection, number: u64) -> Result<(Position, u64), Error> {
-    enter(on, &schema(VERSION, number)).await?;
-    let row = query("select position, fence from checkpoint where id = 1")
-        .fetch_one(Conn::Postgres(on))
-        .await?;
-    Ok((Position(row.count("position")?), row.count("fence")?))
-}
-
-/// Makes the schema and the tables of one more generation.
-async fn make(on: &mut PgConnection, state: &'static str) -> Result<u64, Error> {
-    let number = query("insert into generation (version, state) values ($1, $2) returning number")
-        .bind(i64::from(VERSION))
-        .bind(state)
-        .fetch_one(Conn::Postgres(on))
-        .await?
-        .count("number")?;
-    let schema = schema(VERSION, number);
-    let create = format!("create schema {schema}");
-    sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(&mut *on)
-        .await?;
-    enter(on, &schema).await?;
-    sqlx::raw_sql(TABLES).execute(&mut *on).await?;
-    begin(Conn::Postgres(on)).await?;
-    enter(on, "wharf_views").await?;
-    Ok(number)
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use wharf_domain::kernel::{Position, Secret};
+use wharf_domain::kernel::{Hash, Position, Secret};
 
 use crate::{Error, VERSION, Views, db::query, testing::*, tests::busy};
 
@@ -52,6 +52,26 @@ async fn a_file_that_was_replaced_goes_with_its_last_reader() {
     assert!(world.place.folder().join("views.1.db").exists());
     drop(before);
     assert!(!world.place.folder().join("views.1.db").exists());
+}
+
+#[tokio::test]
+async fn a_look_at_files_that_are_not_there_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let views = dir.path().join("views");
+    assert_eq!(Views::peek(&views).await.unwrap(), None);
+    assert!(!views.exists());
+}
+
+#[tokio::test]
+async fn a_checkpoint_names_the_commit_that_it_is_at() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let mut world = busy(engine).await;
+        let first = world.views.checkpoint().await.unwrap();
+        assert_eq!(first, (Position::START, Hash::ZERO));
+        world.apply_first(4).await;
+        let (position, hash) = world.views.checkpoint().await.unwrap();
+        assert_eq!((position, hash), (Position(4), world.log[3].hash));
+    }
 }
 
 /// One more node on the data base of `world`.
@@ -164,7 +184,7 @@ async fn a_schema_that_was_replaced_is_dropped_a_minute_later() {
     rebuilt.apply(&world.log).await.unwrap();
     world.views.swap(&rebuilt).await.unwrap();
     let url = Secret::new(world.place.database().url());
-    let schemas_of = super::Schemas::new(&url).unwrap();
+    let schemas_of = super::Schemas::new(&url, VERSION).unwrap();
     schemas_of.sweep().await.unwrap();
     assert_eq!(schemas(&world).await, [named(1), named(2)]);
     assert!(!dump(&before).await.is_empty());
@@ -178,7 +198,7 @@ async fn a_schema_that_was_replaced_is_dropped_a_minute_later() {
 async fn a_rebuild_is_dropped_once_nobody_is_at_it() {
     let world = World::new(Engine::Postgres).await;
     let url = Secret::new(world.place.database().url());
-    let schemas_of = super::Schemas::new(&url).unwrap();
+    let schemas_of = super::Schemas::new(&url, VERSION).unwrap();
     let building = world.views.begin_rebuild().await.unwrap();
     age(&world, MINUTES).await;
     schemas_of.sweep().await.unwrap();
@@ -204,23 +224,64 @@ async fn another_versions_views_live_beside_ours_until_its_nodes_are_gone_for_a_
     let theirs = "wharf_views_v1_g2".to_owned();
     let leases = world.views.leases("an old node");
     let url = Secret::new(world.place.database().url());
-    let schemas_of = super::Schemas::new(&url).unwrap();
+    let schemas_of = super::Schemas::new(&url, VERSION).unwrap();
     schemas_of.sweep().await.unwrap();
     assert_eq!(schemas(&world).await, [theirs.clone(), named(1)]);
-    leases.take("projector/v1").await.unwrap().unwrap();
+    let lease = leases.take("projector/v1").await.unwrap().unwrap();
     age(&world, DAYS).await;
     schemas_of.sweep().await.unwrap();
-    assert_eq!(
-        schemas(&world).await,
-        [theirs, named(1)],
-        "its lease is young"
-    );
+    let both = [theirs, named(1)];
+    assert_eq!(schemas(&world).await, both, "its lease is young");
+    // One of several old nodes stops; before the next one has the lease, a new one looks.
+    leases.give_back(&lease).await.unwrap();
+    schemas_of.sweep().await.unwrap();
+    assert_eq!(schemas(&world).await, both, "given back a moment ago");
     world
         .meddle("update wharf_views.lease set expires_at = clock_timestamp() - interval '2 days'")
         .await;
     schemas_of.sweep().await.unwrap();
     assert_eq!(schemas(&world).await, [named(1)]);
-    assert_eq!(Views::lease_name(), format!("projector/v{VERSION}"));
+    let ours = format!("projector/v{VERSION}");
+    assert_eq!(world.views.lease_name(), ours);
+}
+
+#[tokio::test]
+async fn an_older_and_a_newer_version_project_and_serve_side_by_side() {
+    let mut world = busy(Engine::Postgres).await;
+    world.apply_first(3).await;
+    let url = Secret::new(world.place.database().url());
+    let newer = Views::of_version(&url, world.vault.clone(), VERSION + 1);
+    let newer = newer.await.unwrap();
+    assert_eq!(newer.position(), Position::START, "it begins with none");
+    let mut held = vec![];
+    for (views, node) in [(&world.views, "old"), (&newer, "new")] {
+        let lease = views.leases(node).take(&views.lease_name()).await.unwrap();
+        held.push(lease.expect("each version has a lease of its own"));
+    }
+    // The newer one overtakes, and the older one neither goes back nor stops.
+    let mut ahead = newer.projection(held[1].fence).await.unwrap();
+    ahead.apply(&world.log).await.unwrap();
+    let end = Position(world.log.len() as u64);
+    assert_eq!(
+        (world.views.position(), newer.position()),
+        (Position(3), end)
+    );
+    let mut behind = world.views.projection(held[0].fence).await.unwrap();
+    behind.apply(&world.log).await.unwrap();
+    assert_eq!(world.views.position(), end);
+    let rows = |rows: Vec<String>| -> Vec<String> {
+        let own = |row: &String| !row.starts_with("checkpoint");
+        rows.into_iter().filter(own).collect()
+    };
+    let (old, new) = (dump(&world.views.db()).await, dump(&newer.db()).await);
+    assert_eq!(rows(old), rows(new));
+    // A rebuild of one leaves the other alone.
+    let mut rebuilt = newer.begin_rebuild().await.unwrap();
+    rebuilt.apply(&world.log).await.unwrap();
+    newer.swap(&rebuilt).await.unwrap();
+    let log = world.log.clone();
+    behind.apply(&log).await.unwrap();
+    assert_eq!(world.views.position(), end);
 }
 
 #[tokio::test]
@@ -244,7 +305,7 @@ async fn a_node_that_stands_still_within_a_transaction_does_not_keep_the_next_on
     let mut world = busy(Engine::Postgres).await;
     world.apply_first(5).await;
     let url = Secret::new(world.place.database().url());
-    let schemas_of = super::Schemas::new(&url).unwrap();
+    let schemas_of = super::Schemas::new(&url, VERSION).unwrap();
     let (mut still, _) = schemas_of.writer(1, 3).await.unwrap();
     let mut tx = still.begin().await.unwrap();
     let held = query("update checkpoint set position = 9 where id = 1");

@@ -101,7 +101,8 @@ impl Leases for Shared {
 
     async fn give_back(&self, lease: &Lease) -> Result<(), LeaseError> {
         let question = query(
-            "update lease set expires_at = '-infinity' where name = $1 and fence = $2
+            // Since when nobody holds it is asked before old views are dropped.
+            "update lease set expires_at = clock_timestamp() where name = $1 and fence = $2
              returning fence",
         )
         .bind(lease.name.as_str())

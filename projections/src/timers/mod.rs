@@ -2,7 +2,7 @@
 //! removes it. So they are rebuilt by replay like any view.
 //!
 //! - [`Timer`]: what is due, and which event said so.
-//! - [`due`], [`next_due`]: what `tick` asks, of all projects at once.
+//! - [`due`], [`next_due`]: what `tick` asks, of all projects at once; [`overdue`]: what operators do.
 
 mod projector;
 mod query;
@@ -10,9 +10,18 @@ mod query;
 mod tests;
 
 pub(crate) use projector::Projector;
-pub use query::{due, next_due};
+pub use query::{due, next_due, overdue};
 use serde::Serialize;
 use wharf_domain::kernel::{IntegrationId, MessageId, Position, ProjectId, Timestamp, WebhookId};
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Subject::WebhookRetry`].
+    WebhookRetry,
+    /// [`Subject::SyncDue`].
+    SyncDue,
+}
 
 /// Something that is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

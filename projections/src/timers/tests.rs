@@ -5,7 +5,7 @@ use wharf_domain::{
     kernel::{Position, Timestamp},
 };
 
-use super::{Subject, Timer, due, next_due};
+use super::{Kind, Subject, Timer, due, next_due, overdue};
 use crate::testing::*;
 
 on_every_engine! {
@@ -16,12 +16,19 @@ on_every_engine! {
     a_copy_sets_no_timer
     an_older_attempt_that_comes_late_leaves_the_timer_alone
     only_what_is_due_is_given_the_longest_overdue_first
+    many_retries_do_not_hide_a_schedule
     without_timers_nothing_is_due
 }
 
 async fn all(world: &mut World) -> Vec<Timer> {
     let db = world.applied().await;
-    due(&db, at(1_000_000), 100).await.unwrap()
+    let mut all = due(&db, Kind::SyncDue, at(1_000_000), 100).await.unwrap();
+    all.extend(
+        due(&db, Kind::WebhookRetry, at(1_000_000), 100)
+            .await
+            .unwrap(),
+    );
+    all
 }
 
 fn scheduled(at: Option<Timestamp>) -> IntegrationEvent {
@@ -124,11 +131,31 @@ async fn only_what_is_due_is_given_the_longest_overdue_first(engine: Engine) {
         failed(3, 1, Some(70)),
     ]);
     let db = world.applied().await;
-    let found = due(&db, at(60), 100).await.unwrap();
+    let found = due(&db, Kind::WebhookRetry, at(60), 100).await.unwrap();
     let subjects: Vec<_> = found.iter().map(|timer| timer.subject).collect();
     assert_eq!(subjects, [retry(2, 2), retry(1, 2)]);
-    assert_eq!(due(&db, at(60), 1).await.unwrap().len(), 1);
+    let one = due(&db, Kind::WebhookRetry, at(60), 1).await.unwrap();
+    assert_eq!(one.len(), 1);
     assert_eq!(next_due(&db).await.unwrap(), Some(at(50)));
+}
+
+async fn many_retries_do_not_hide_a_schedule(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.webhook(&[webhook_created("hook")]);
+    let failures: Vec<_> = (1..=9).map(|n| failed(n, 1, Some(50))).collect();
+    world.deliveries(&failures);
+    world.integration(&[created(), scheduled(Some(at(60)))]);
+    let db = world.applied().await;
+    let found = due(&db, Kind::SyncDue, at(60), 1).await.unwrap();
+    assert_eq!(
+        found[0].subject,
+        Subject::SyncDue {
+            integration: INTEGRATION
+        }
+    );
+    assert_eq!(overdue(&db, at(59), 100).await.unwrap(), 9);
+    assert_eq!(overdue(&db, at(60), 100).await.unwrap(), 10);
+    assert_eq!(overdue(&db, at(60), 4).await.unwrap(), 4, "no further");
 }
 
 async fn without_timers_nothing_is_due(engine: Engine) {

@@ -10,14 +10,11 @@ mod tests;
 use std::{future::Future, sync::Arc};
 
 use wharf_domain::{
-    kernel::Timestamp,
+    kernel::{Timestamp, with_causes},
     ports::{Clock, Lease, Leases},
 };
 
-use crate::{
-    journal::{REST, after, rest},
-    supervisor::chain,
-};
+use crate::journal::{REST, after, rest};
 
 /// Renewals within the time that a lease holds: two may fail.
 const RENEWALS: u32 = 3;
@@ -53,7 +50,9 @@ impl Keeper {
                     return Held { lease, until };
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(lease = name, error = %chain(&error), "a lease waits"),
+                Err(error) => {
+                    tracing::warn!(lease = name, error = %with_causes(&error), "a lease waits")
+                }
             }
             rest(&*self.clock, REST).await;
         }
@@ -70,7 +69,7 @@ impl Keeper {
         if done.is_none() {
             tracing::warn!(lease = %lease.name, "the lease was lost; another node goes on");
         } else if let Err(error) = self.leases.give_back(&lease).await {
-            tracing::warn!(lease = %lease.name, error = %chain(&error), "a lease ends by itself");
+            tracing::warn!(lease = %lease.name, error = %with_causes(&error), "a lease ends by itself");
         }
         done
     }
@@ -84,7 +83,7 @@ impl Keeper {
                 Ok(true) => held.until = after(asked, held.lease.holds_for),
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(lease = %held.lease.name, error = %chain(&error), "a lease was not renewed");
+                    tracing::warn!(lease = %held.lease.name, error = %with_causes(&error), "a lease was not renewed");
                     if self.clock.now() >= held.until {
                         return;
                     }

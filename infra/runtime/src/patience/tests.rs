@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use wharf_domain::kernel::Timestamp;
+use wharf_domain::kernel::{Position, StoredCommit, Timestamp};
 
 use super::*;
 
@@ -54,4 +54,63 @@ async fn what_somebody_has_to_act_on_is_said_at_once() {
         "{answer:?}"
     );
     assert_eq!(clock.0.into_inner(), 0);
+}
+
+/// A consumer of which only the end is of interest.
+enum Flushes {
+    As(fn() -> Result<(), LogError>),
+    Never,
+}
+
+#[async_trait]
+impl Consumer for Flushes {
+    async fn fetch(&self, _: usize) -> Result<Vec<StoredCommit>, LogError> {
+        std::future::pending().await
+    }
+
+    async fn ack(&self, _: &[Position]) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    async fn nak(&self, _: Position, _: Duration) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn floor(&self) -> Position {
+        Position::START
+    }
+
+    fn comes_again(&self, _: Position) -> bool {
+        false
+    }
+
+    async fn backlog(&self) -> Result<u64, LogError> {
+        Ok(0)
+    }
+
+    async fn flush(&self) -> Result<(), LogError> {
+        match self {
+            Self::As(answer) => answer(),
+            Self::Never => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_away_keeps_nobody_from_stopping() {
+    let away = Flushes::As(|| Err(unreachable()));
+    for consumer in [away, Flushes::Never, Flushes::As(|| Ok(()))] {
+        let ended = farewell(&Rests::default(), &consumer).await;
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_lost_is_said_at_the_stop_too() {
+    let lost = Flushes::As(|| Err(LogError::CheckpointLost("sync".to_owned())));
+    let ended = farewell(&Rests::default(), &lost).await;
+    assert!(
+        matches!(ended, Err(LogError::CheckpointLost(_))),
+        "{ended:?}"
+    );
 }

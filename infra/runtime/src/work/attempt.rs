@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use moka::sync::Cache;
+use tokio::sync::OnceCell;
 use wharf_domain::{
     kernel::{
         DecodeError, MessageId, Position, ProjectId, Recorded, Secret, StoredCommit, WebhookId,
@@ -32,6 +33,7 @@ use super::{
 use crate::{
     dispatch::Dispatcher,
     journal::{Journal, commit_at},
+    trace,
 };
 
 /// Bytes of a receiver's answer that are read.
@@ -94,17 +96,36 @@ pub(super) enum PlanError {
     Load(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl PlanError {
+    /// Whether asking again cannot help.
+    pub(super) const fn is_for_ever(&self) -> bool {
+        match self {
+            Self::Decode(_) | Self::Damaged | Self::Vault(VaultError::Sealed) => true,
+            Self::Lagging(_)
+            | Self::Views(_)
+            | Self::Log(_)
+            | Self::Vault(VaultError::Absent | VaultError::Shredded | VaultError::Unavailable(_))
+            | Self::Load(_) => false,
+        }
+    }
+}
+
 impl Courier {
-    /// Who gets the messages of `commit`: the webhooks that match as of its position. At or below
-    /// `boundary` some of them may have had an attempt before a crash; those go on by their timers.
+    /// Who gets the messages of `commit`: the webhooks that match as of its position. If it comes again, some of
+    /// them may have had an attempt, here before a crash or by another node; it is in the log up to `tail`, and
+    /// those go on by their timers.
     pub(super) async fn plan(
         &self,
         commit: &StoredCommit,
-        boundary: Position,
+        tail: Option<&OnceCell<Position>>,
     ) -> Result<Vec<Delivery>, PlanError> {
         let project = &commit.stream.project;
+        let known = match tail {
+            Some(tail) => *tail.get_or_try_init(|| self.journal.log.tail()).await?,
+            None => commit.position,
+        };
         self.views
-            .wait_for(commit.position.max(boundary), PATIENCE)
+            .wait_for(known.max(commit.position), PATIENCE)
             .await?;
         let db = self.views.db();
         let webhooks: Vec<_> = views::matching(&db, project, commit.position)
@@ -123,7 +144,7 @@ impl Courier {
                 });
             let mut message = None;
             for (webhook, definition) in chosen {
-                if commit.position <= boundary
+                if tail.is_some()
                     && views::delivery_state(&db, *webhook, accepted.message_id)
                         .await?
                         .attempts
@@ -152,7 +173,7 @@ impl Courier {
     }
 
     /// What a fired timer asks for.
-    pub(super) async fn retry(&self, timer: Timer) -> Result<Option<Retry>, PlanError> {
+    pub(super) async fn retry(&self, timer: &Timer) -> Result<Option<Retry>, PlanError> {
         let Subject::WebhookRetry {
             webhook,
             message,
@@ -163,7 +184,7 @@ impl Courier {
         else {
             return Ok(None);
         };
-        let project = timer.project;
+        let project = timer.project.clone();
         let tail = self.journal.log.tail().await?;
         let done = views::delivery_state(&self.views.db(), webhook, message).await?;
         if done.attempts >= attempt {
@@ -229,19 +250,21 @@ impl Courier {
             .request(&project, webhook, &definition, &message, started_at)
             .await
         {
-            Ok(request) => match self.http.send(request).await {
-                Ok(answer) => process::Outcome::Answered {
-                    status: answer.status,
-                    retry_after: answer
-                        .header("retry-after")
-                        .and_then(|text| text.trim().parse().ok())
-                        .map(Duration::from_secs),
-                },
-                Err(error) => process::Outcome::Unanswered {
-                    permanent: matches!(error, HttpError::Blocked(_) | HttpError::BadUrl(_)),
-                    reason: error.to_string(),
-                },
-            },
+            Ok(request) => {
+                match trace::attempt(&message.correlation, self.http.send(request)).await {
+                    Ok(answer) => process::Outcome::Answered {
+                        status: answer.status,
+                        retry_after: answer
+                            .header("retry-after")
+                            .and_then(|text| text.trim().parse().ok())
+                            .map(Duration::from_secs),
+                    },
+                    Err(error) => process::Outcome::Unanswered {
+                        permanent: matches!(error, HttpError::Blocked(_) | HttpError::BadUrl(_)),
+                        reason: error.to_string(),
+                    },
+                }
+            }
             Err(error) => process::Outcome::Unanswered {
                 permanent: matches!(error, VaultError::Shredded | VaultError::Absent),
                 reason: format!("the webhook's secrets cannot be opened: {error}"),

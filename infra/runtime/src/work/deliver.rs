@@ -12,10 +12,10 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
-    kernel::{Category, Position, ProjectId, StoredCommit, StreamId, WebhookId},
+    kernel::{Category, Position, ProjectId, StoredCommit, StreamId, WebhookId, with_causes},
     ports::{Consumer, ConsumerSpec, Context, LogError, StartAt},
     webhooks::DeliveryEvent,
 };
@@ -24,13 +24,13 @@ use wharf_projections::timers::Timer;
 use super::attempt::{Courier, Delivery, PlanError};
 use crate::{
     journal::{JournalError, REST, rest},
-    patience::patient,
-    supervisor::chain,
+    patience::{farewell, patient},
 };
 
 /// POSTs under way to one webhook.
 const ATTEMPTS_PER_WEBHOOK: usize = 32;
-/// Deliveries that wait for their POST; above, no further message is taken from the log.
+/// Deliveries that wait for their POST or are still being looked up; above, no further message is taken from
+/// the log, and no further retry from the tick.
 const QUEUE: usize = 2048;
 /// Outcomes in one commit.
 const BATCH: usize = 128;
@@ -59,7 +59,7 @@ enum Step {
         commit: StoredCommit,
         plan: Result<Vec<Delivery>, PlanError>,
     },
-    Retried(Result<Option<Retry>, PlanError>),
+    Retried(Option<Retry>),
     Attempted(Landed),
     Recorded {
         batch: Vec<Landed>,
@@ -98,6 +98,8 @@ struct Desk {
     sending: HashMap<WebhookId, usize>,
     /// Deliveries that wait, in all.
     queued: usize,
+    /// Messages and retries that are being looked up.
+    planning: usize,
     /// POSTs under way, in all.
     attempts: usize,
     /// Deliveries left of a message's commit.
@@ -113,34 +115,33 @@ impl Deliverer {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
         let log = self.courier.journal.log.clone();
         let clock = self.courier.journal.clock.clone();
-        let opening = async {
-            let consumer = patient(&*clock, || log.consumer(DELIVER)).await?;
-            // At or below this a delivery may have an outcome that its message's acknowledgement lost.
-            let boundary = patient(&*clock, || log.tail()).await?;
-            Ok::<_, LogError>((consumer, boundary))
-        };
-        let (consumer, boundary) = tokio::select! {
+        let consumer = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            opened = opening => opened?,
+            consumer = patient(&*clock, || log.consumer(DELIVER)) => consumer?,
         };
         let courier = Arc::new(self.courier.clone());
         let mut steps: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
         let mut desk = Desk::new(self.in_flight);
         loop {
             desk.start(&courier, &mut steps);
-            let hungry = desk.queued < QUEUE;
+            let hungry = desk.queued + desk.planning < QUEUE;
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(step) = steps.next() => desk.step(step, &courier, &*consumer).await?,
                 Some(timer) = self.retries.recv(), if hungry => {
+                    desk.planning += 1;
                     let courier = courier.clone();
-                    steps.push(async move { Step::Retried(courier.retry(timer).await) }.boxed());
+                    steps.push(async move { Step::Retried(courier.retried(&timer).await) }.boxed());
                 }
                 commits = patient(&*clock, || consumer.fetch(64)), if hungry => {
+                    // Where the log ends by now, asked once for those that come again.
+                    let tail = Arc::new(OnceCell::new());
                     for commit in commits? {
-                        let courier = courier.clone();
+                        desk.planning += 1;
+                        let again = consumer.comes_again(commit.position);
+                        let (courier, tail) = (courier.clone(), tail.clone());
                         steps.push(async move {
-                            let plan = courier.plan(&commit, boundary).await;
+                            let plan = courier.plan(&commit, again.then_some(&tail)).await;
                             Step::Planned { commit, plan }
                         }.boxed());
                     }
@@ -168,7 +169,13 @@ impl Deliverer {
                 break;
             }
             tokio::select! {
-                () = &mut grace => break,
+                () = &mut grace => {
+                    tracing::warn!(
+                        attempts = desk.attempts + desk.landed.len(),
+                        "stopping with attempts that are not in the log; they are made again"
+                    );
+                    break;
+                }
                 Some(step) = steps.next() => {
                     if !matches!(step, Step::Planned { .. } | Step::Retried(_)) {
                         desk.step(step, courier, consumer).await?;
@@ -176,7 +183,7 @@ impl Deliverer {
                 }
             }
         }
-        consumer.flush().await
+        farewell(&*courier.journal.clock, consumer).await
     }
 }
 
@@ -239,24 +246,31 @@ impl Desk {
         consumer: &dyn Consumer,
     ) -> Result<(), LogError> {
         match step {
-            Step::Planned { commit, plan } => match plan {
-                Ok(deliveries) if deliveries.is_empty() => consumer.ack(&[commit.position]).await?,
-                Ok(deliveries) => {
-                    self.open.insert(commit.position, deliveries.len());
-                    for delivery in deliveries {
-                        self.enqueue(delivery);
+            Step::Planned { commit, plan } => {
+                self.planning -= 1;
+                match plan {
+                    Ok(deliveries) if deliveries.is_empty() => {
+                        consumer.ack(&[commit.position]).await?;
+                    }
+                    Ok(deliveries) => {
+                        self.open.insert(commit.position, deliveries.len());
+                        for delivery in deliveries {
+                            self.enqueue(delivery);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(position = %commit.position, error = %with_causes(&error), "a message waits");
+                        consumer.nak(commit.position, REST).await?;
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(position = %commit.position, error = %chain(&error), "a message waits");
-                    consumer.nak(commit.position, REST).await?;
+            }
+            Step::Retried(retry) => {
+                self.planning -= 1;
+                match retry {
+                    Some(Retry::Send(delivery)) => self.enqueue(delivery),
+                    Some(Retry::Over(landed)) => self.landed.push(landed),
+                    None => {}
                 }
-            },
-            Step::Retried(Ok(Some(Retry::Send(delivery)))) => self.enqueue(delivery),
-            Step::Retried(Ok(Some(Retry::Over(landed)))) => self.landed.push(landed),
-            Step::Retried(Ok(None)) => {}
-            Step::Retried(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "a retry was not made; the next start makes it");
             }
             Step::Attempted(landed) => {
                 self.attempts -= 1;
@@ -295,7 +309,7 @@ impl Desk {
                 result: Err(error),
             } => {
                 self.recording = false;
-                tracing::warn!(error = %chain(&error), "outcomes wait to be recorded");
+                tracing::warn!(error = %with_causes(&error), "outcomes wait to be recorded");
                 drop(self.landed.splice(..0, batch));
                 rest(&*courier.journal.clock, REST).await;
             }
@@ -317,6 +331,22 @@ impl Desk {
 }
 
 impl Courier {
+    /// What a fired timer asks for, once that can be found out: the timer fires only once.
+    async fn retried(&self, timer: &Timer) -> Option<Retry> {
+        loop {
+            let error = match self.retry(timer).await {
+                Ok(retry) => return retry,
+                Err(error) => error,
+            };
+            if error.is_for_ever() {
+                tracing::error!(error = %with_causes(&error), "a retry cannot be made");
+                return None;
+            }
+            tracing::warn!(error = %with_causes(&error), "a retry waits");
+            rest(&*self.journal.clock, REST).await;
+        }
+    }
+
     /// Appends the outcomes, those of one webhook in one commit.
     async fn record(&self, batch: &[Landed]) -> Result<(), JournalError> {
         let mut commits: HashMap<WebhookId, (&Landed, Vec<DeliveryEvent>)> = HashMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
     credentials::CredentialCommand,
-    kernel::{Category, IntegrationId, StoredCommit, WebhookId},
+    kernel::{Category, IntegrationId, StoredCommit, WebhookId, with_causes},
     ports::{
         Clock, ConsumerSpec, Context, Dispatch, DispatchError, EventLog, LogError, Scope, StartAt,
         Vault,
@@ -14,8 +14,7 @@ use wharf_domain::{
 
 use crate::{
     journal::{REST, rest},
-    patience::patient,
-    supervisor::chain,
+    patience::{farewell, patient},
 };
 
 const ERASE: ConsumerSpec = ConsumerSpec {
@@ -41,26 +40,31 @@ impl Eraser {
             () = stop.cancelled() => return Ok(()),
             consumer = patient(clock, || self.log.consumer(ERASE)) => consumer?,
         };
-        loop {
+        'run: loop {
             let commits = tokio::select! {
                 () = stop.cancelled() => break,
                 commits = patient(clock, || consumer.fetch(64)) => commits?,
             };
             for commit in commits {
-                match self.erase(&commit).await {
+                let erased = tokio::select! {
+                    // It comes again, and what is erased stays so.
+                    () = stop.cancelled() => break 'run,
+                    erased = self.erase(&commit) => erased,
+                };
+                match erased {
                     Ok(()) => consumer.ack(&[commit.position]).await?,
                     Err(error) => {
-                        tracing::warn!(position = %commit.position, error = %chain(&*error), "an erasure waits");
+                        tracing::warn!(position = %commit.position, error = %with_causes(&*error), "an erasure waits");
                         consumer.nak(commit.position, REST).await?;
                         tokio::select! {
-                            () = stop.cancelled() => break,
+                            () = stop.cancelled() => break 'run,
                             () = rest(&*self.clock, REST) => {}
                         }
                     }
                 }
             }
         }
-        consumer.flush().await
+        farewell(clock, &*consumer).await
     }
 
     async fn erase(

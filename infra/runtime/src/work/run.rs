@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use wharf_domain::{
     credentials::AUTH_FIELD,
-    integrations::{IntegrationEvent, Outcome, SyncRequested, Trigger},
+    integrations::{IntegrationEvent, Live, Outcome, SyncRequested, Trigger},
     kernel::{
         Category, DecodeError, IntegrationId, Position, ProjectId, Recorded, Secret, StreamId,
         decode_all, derive,
@@ -28,6 +29,7 @@ use crate::{
     dispatch::Dispatcher,
     journal::{Journal, JournalError, commit_at, rest},
     project::caught_up,
+    trace,
 };
 
 /// How long a full run waits for the views before it looks for what is gone.
@@ -161,7 +163,7 @@ impl Runner {
         if state.ended.is_some() {
             return Ok(());
         }
-        let mut lease = Lease {
+        let lease = Lease {
             project,
             integration,
             request,
@@ -171,6 +173,18 @@ impl Runner {
             state,
             stop,
         };
+        let run = trace::run(&recorded.meta.correlation);
+        self.carry_out(lease, live, cursor).instrument(run).await
+    }
+
+    /// From its first event to its last; `cursor` is that after its last page, if it has some already.
+    async fn carry_out(
+        &self,
+        mut lease: Lease<'_>,
+        live: &Live,
+        cursor: Option<Value>,
+    ) -> Result<(), RunError> {
+        let request = lease.request;
         let started = Started {
             run_id: request.run_id,
             fence: request.fence,
@@ -331,7 +345,9 @@ impl Runner {
     ) -> Result<(), RunError> {
         for page in recorded {
             let what = format!("page/{}", page.page);
+            let span = trace::page(&lease.context.correlation);
             self.note(lease, &what, SyncRunEvent::PageRecorded(page))
+                .instrument(span)
                 .await?;
         }
         Ok(())
@@ -394,6 +410,10 @@ impl Runner {
 
     async fn end(&self, lease: &mut Lease<'_>, end: End) -> Result<(), RunError> {
         let (run_id, fence) = (lease.request.run_id, lease.request.fence);
+        let outcome = match &end {
+            End::Failed(_) => "failed",
+            End::Completed { .. } => "completed",
+        };
         let event = match end {
             End::Failed(failure) => SyncRunEvent::Failed(Failed {
                 run_id,
@@ -418,7 +438,9 @@ impl Runner {
                 failure,
             }),
         };
-        self.note(lease, "end", event).await
+        self.note(lease, "end", event).await?;
+        trace::ended(outcome);
+        Ok(())
     }
 
     async fn credential(&self, lease: &Lease<'_>) -> Result<Option<Secret<Vec<u8>>>, RunError> {

@@ -6,12 +6,15 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 use wharf_domain::{
     integrations::IntegrationEvent,
-    kernel::{Category, IntegrationId, Position, StoredCommit, decode_all},
+    kernel::{Category, IntegrationId, Position, StoredCommit, decode_all, with_causes},
     ports::{ConsumerSpec, EventLog, LogError, StartAt},
 };
 
 use super::run::{RunError, Runner};
-use crate::{journal::REST, patience::patient, supervisor::chain};
+use crate::{
+    journal::REST,
+    patience::{farewell, patient},
+};
 
 /// Runs worked on at once.
 const RUNS: usize = 8;
@@ -45,7 +48,7 @@ impl Syncer {
                     Ok(()) => consumer.ack(&[position]).await?,
                     Err(RunError::Stopping) => {}
                     Err(error) => {
-                        tracing::warn!(%position, error = %chain(&error), "a run waits");
+                        tracing::warn!(%position, error = %with_causes(&error), "a run waits");
                         consumer.nak(position, REST).await?;
                     }
                 },
@@ -58,7 +61,7 @@ impl Syncer {
         }
         // Pages are durable as they are recorded: nothing to wait for.
         drop(runs);
-        consumer.flush().await
+        farewell(clock, &*consumer).await
     }
 
     async fn commit(

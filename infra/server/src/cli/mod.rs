@@ -5,8 +5,11 @@ mod copy;
 mod doctor;
 mod log;
 mod print;
+mod repair;
 mod serve;
 mod small;
+mod vault;
+mod verify;
 mod views;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -53,6 +56,9 @@ pub enum Command {
     /// Look at the read models, or build them anew.
     #[command(subcommand)]
     Views(ViewsCommand),
+    /// Move the vault to other storage.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Import an export file, e.g. `wharf import apple_health export.zip`.
     Import(ImportArgs),
     /// Print the `OpenAPI` document.
@@ -148,10 +154,20 @@ pub enum LogCommand {
     Tail(LogArgs),
     /// Print every event from a position on.
     Replay(LogArgs),
-    /// Check positions, hashes and chains of the whole log.
+    /// Check positions, hashes and chains of the whole log: of this node's file, and on `JetStream` of every
+    /// server's copy, which it compares with that. Names what is damaged and says what to do.
     Verify,
     /// Count commits, events, streams and bytes.
     Stats,
+    /// Make a new stream on the servers from this node's mirror, in place of one that they damaged or lost.
+    /// Every node must be stopped. Begun again it goes on.
+    Repair {
+        /// Prefix of the new stream; default: the next of `NAME`, `NAME-r1`, `NAME-r2`, …
+        prefix: Option<String>,
+        /// Leave out commits that the servers took after they had lost others.
+        #[arg(long)]
+        leave_out: bool,
+    },
     /// Copy a log, every commit at its position, with the checkpoints of its consumers. Begun again it goes
     /// on.
     Copy {
@@ -194,6 +210,19 @@ pub enum ViewsCommand {
     Rebuild,
 }
 
+/// `wharf vault …`
+#[derive(Debug, Subcommand)]
+pub enum VaultCommand {
+    /// Copy a vault, every row sealed as it is, and prove that both are the same. No hub may run. Begun again it
+    /// compares.
+    Copy {
+        /// The vault to copy: `sqlite:FOLDER` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+        from: String,
+        /// Where the copy goes, likewise. It holds no vault, or an earlier copy of this one.
+        to: String,
+    },
+}
+
 /// Carries out `cli.command`.
 ///
 /// # Errors
@@ -207,6 +236,7 @@ pub async fn run(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
         Command::Token(args) => small::token(&config, &args, out),
         Command::Log(command) => log::run(&config, command, out).await,
         Command::Views(command) => views::run(config, command, out).await,
+        Command::Vault(command) => vault::run(&config, command, out).await,
         Command::Import(args) => crate::import::command(config, &args, out).await,
         Command::Openapi => small::openapi(out),
         Command::Explain { code } => small::explain(code.as_deref(), out),

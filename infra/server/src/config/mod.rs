@@ -53,6 +53,7 @@ sections! {
     Data { dir: PathBuf }
     Log {
         nats_url: String,
+        nats_ca: String,
         nats_prefix: String,
         nats_monitor_urls: Vec<String>,
         replicas: usize,

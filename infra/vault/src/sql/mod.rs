@@ -5,6 +5,7 @@
 //! - `keys`: data keys: found, made once, cached, shredded
 //! - `secrets`: the port [`Vault`](wharf_domain::ports::Vault)
 //! - `answers`: the port [`Answers`](wharf_domain::ports::Answers)
+//! - `copy`: a whole vault to other storage
 //!
 //! In the file, writes go through one connection with `synchronous=FULL`: what was answered survives a
 //! power cut. `secure_delete` and a truncated write-ahead log keep shredded keys from lingering on disk.
@@ -15,6 +16,7 @@
 //! has to rotate that.
 
 mod answers;
+mod copy;
 mod keys;
 mod open;
 mod secrets;
@@ -22,4 +24,5 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{Copied, CopyError};
 pub use open::SqlVault;

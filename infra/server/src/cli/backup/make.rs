@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use serde_json::json;
 use wharf_domain::ports::Clock as _;
-use wharf_eventlog::{SqliteLog, snapshot};
+use wharf_eventlog::{SqliteLog, backup};
 use wharf_runtime::clock::{SystemClock, SystemIds};
 
 use super::{
@@ -44,6 +44,7 @@ pub(in crate::cli) async fn make(
     let bar = byte_bar(out, 0);
     let copying = Copying {
         from: config.data.dir.clone(),
+        uploads: boot::uploads_dir(config),
         to: to.clone(),
         key_file,
         with_keys: args.with_keys,
@@ -99,6 +100,8 @@ pub(in crate::cli) async fn make(
 /// What the copying thread needs.
 struct Copying {
     from: PathBuf,
+    /// Where uploaded files lie, which may be elsewhere.
+    uploads: PathBuf,
     to: PathBuf,
     key_file: PathBuf,
     with_keys: bool,
@@ -141,7 +144,7 @@ impl Copying {
     fn database(&self, name: &'static str, files: &mut Vec<Entry>) -> anyhow::Result<()> {
         self.bar.set_message(name);
         let copy = self.to.join(name);
-        snapshot(&self.from.join(name), &copy, &mut |done, all| {
+        backup(&self.from.join(name), &copy, &mut |done, all| {
             self.bar.set_length(all);
             self.bar.set_position(done);
         })?;
@@ -151,7 +154,7 @@ impl Copying {
 
     /// Copies the uploads that are whole and not copied yet.
     fn uploads(&self, files: &mut Vec<Entry>) -> anyhow::Result<()> {
-        let Ok(uploads) = fs::read_dir(self.from.join(UPLOADS)) else {
+        let Ok(uploads) = fs::read_dir(&self.uploads) else {
             return Ok(());
         };
         self.bar.set_message(UPLOADS);
@@ -160,15 +163,16 @@ impl Copying {
             let Some(id) = from.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            let [meta, whole] = UPLOAD_FILES.map(|file| format!("{UPLOADS}/{id}/{file}"));
+            let [_, whole] = UPLOAD_FILES.map(|file| name(id, file));
             if files.iter().any(|entry| entry.name == whole) || !from.join("done").exists() {
                 continue;
             }
-            for name in [meta, whole] {
-                match self.upload(&name) {
+            for file in UPLOAD_FILES {
+                let (from, name) = (from.join(file), name(id, file));
+                match self.upload(&from, &name) {
                     Ok(entry) => files.push(entry),
                     // Its run ended meanwhile, and it was removed.
-                    Err(_) if !self.from.join(&name).exists() => {
+                    Err(_) if !from.exists() => {
                         let _ = fs::remove_dir_all(self.to.join(UPLOADS).join(id));
                         files.retain(|entry| {
                             Path::new(&entry.name).parent() != Path::new(&name).parent()
@@ -182,10 +186,16 @@ impl Copying {
         Ok(())
     }
 
-    fn upload(&self, name: &str) -> anyhow::Result<Entry> {
-        let (from, to) = (self.from.join(name), self.to.join(name));
-        self.bar.set_length(fs::metadata(&from)?.len());
+    fn upload(&self, from: &Path, name: &str) -> anyhow::Result<Entry> {
+        self.bar.set_length(fs::metadata(from)?.len());
         self.bar.set_position(0);
-        files::copy(&from, &to, name, &mut |bytes| self.bar.inc(bytes))
+        files::copy(from, &self.to.join(name), name, &mut |bytes| {
+            self.bar.inc(bytes);
+        })
     }
+}
+
+/// What a file of the upload `id` is called in the backup, wherever it lies.
+fn name(id: &str, file: &str) -> String {
+    format!("{UPLOADS}/{id}/{file}")
 }

@@ -18,7 +18,7 @@ use wharf_runtime::{
 };
 use wharf_vault::SqlVault;
 
-use super::{KEYS, VAULT, ensure_embedded, erasures, files, manifest::Manifest};
+use super::{KEYS, UPLOADS, VAULT, ensure_embedded, erasures, files, manifest::Manifest};
 use crate::{
     boot,
     cli::{
@@ -49,6 +49,7 @@ pub(in crate::cli) async fn restore(
     let placing = Placing {
         from: args.dir.clone(),
         to: dir.clone(),
+        uploads: boot::uploads_dir(config),
         key_file: boot::key_file(config),
         bar: bar.clone(),
     };
@@ -130,6 +131,8 @@ fn ensure_key(config: &Config, backup: &Path, manifest: &Manifest) -> anyhow::Re
 struct Placing {
     from: PathBuf,
     to: PathBuf,
+    /// Where uploaded files belong.
+    uploads: PathBuf,
     /// Where the master key belongs, if it comes along.
     key_file: PathBuf,
     bar: ProgressBar,
@@ -149,10 +152,11 @@ impl Placing {
             );
         }
         for entry in &manifest.files {
-            let to = if entry.name == KEYS[0] {
-                self.key_file.clone()
-            } else {
-                self.to.join(&entry.name)
+            let upload = Path::new(&entry.name).strip_prefix(UPLOADS);
+            let to = match upload {
+                _ if entry.name == KEYS[0] => self.key_file.clone(),
+                Ok(upload) => self.uploads.join(upload),
+                Err(_) => self.to.join(&entry.name),
             };
             if KEYS.contains(&entry.name.as_str()) && to.exists() {
                 continue;

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use wharf_domain::{
-    kernel::{Position, StoredCommit},
+    kernel::{Position, StoredCommit, with_causes},
     ports::{Clock as _, EventLog, LogError},
 };
 use wharf_eventlog::{Origin as _, SqliteLog};
@@ -28,13 +28,13 @@ pub(super) async fn log(log: &Log) -> Verdict {
     let restore = "stop the hub, keep a copy of the data folder, restore a backup (wharf restore)";
     let log = match log {
         Ok(log) => log,
-        Err(error) => return bad(chain(error), restore),
+        Err(error) => return bad(with_causes(error), restore),
     };
     match intact_end(log).await {
         Ok((tail, looked_at)) => good(format!(
             "position {tail}, no holes, the last {looked_at} commits intact; wharf log verify checks all"
         )),
-        Err(error) => bad(chain(&error), restore),
+        Err(error) => bad(with_causes(&error), restore),
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn views(config: &Config, log: &Log, hub: Option<&Status>) -> V
     };
     let at = match peeked {
         Ok(at) => at.unwrap_or_default(),
-        Err(error) => return bad(chain(&error), "wharf views rebuild"),
+        Err(error) => return bad(with_causes(&error), "wharf views rebuild"),
     };
     let what = format!("position {at} of {tail}");
     let lag = tail.0.saturating_sub(at.0);
@@ -99,7 +99,7 @@ pub(super) async fn webhooks(log: &Log, hub: Option<&Status>) -> Verdict {
     };
     let since = match waiting {
         Ok(since) => since,
-        Err(error) => return warn(chain(&error), "see the event log above"),
+        Err(error) => return warn(with_causes(&error), "see the event log above"),
     };
     let now = SystemClock.now();
     let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
@@ -161,16 +161,4 @@ async fn last_event(log: &SqliteLog) -> Result<Option<Timestamp>, LogError> {
 
 fn made_at(commit: &StoredCommit) -> Option<Timestamp> {
     commit.meta().ok().map(|meta| meta.time)
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

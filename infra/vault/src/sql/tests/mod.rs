@@ -2,6 +2,7 @@
 //! can promise comes last.
 
 mod answers;
+mod copy;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, str::FromStr as _, sync::Arc};
 
