@@ -49,7 +49,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Row>> {
         (pages, "record pages", RECORDS, "records/s"),
     ] {
         let file = dir.path().join(what);
-        let (_views, in_file) = Views::open(&file, vault.clone()).await?;
+        let in_file = Views::open(&file, vault.clone())
+            .await?
+            .projection(0)
+            .await?;
         let database = Database::durable().await;
         let url = Secret::new(database.url());
         let views = Views::postgres(&url, vault.clone()).await?;

@@ -1,7 +1,7 @@
 //! Time that stands still until a test moves it, and dice that always fall the same.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use wharf_domain::{
     kernel::{Hash, Timestamp},
     ports::{Clock, Ids},
 };
+use wharf_runtime::clock::SystemClock;
 
 /// 2026-01-01T00:00:00Z, in seconds.
 const START: i64 = 1_767_225_600;
@@ -54,6 +55,33 @@ impl Clock for VirtualClock {
     async fn sleep_until(&self, deadline: Timestamp) {
         // Cannot fail: `self` holds the sender.
         let _ = self.now.subscribe().wait_for(|&now| now >= deadline).await;
+    }
+}
+
+/// The machine's clock, which a test sets back and forth.
+#[derive(Debug, Default)]
+pub struct JumpingClock {
+    /// How far it is ahead, in microseconds.
+    ahead_us: AtomicI64,
+}
+
+impl JumpingClock {
+    /// Sets it forward, or back.
+    pub fn jump(&self, by: jiff::SignedDuration) {
+        let by = i64::try_from(by.as_micros()).expect("it is not for ever");
+        self.ahead_us.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.ahead_us.load(Ordering::Relaxed);
+        SystemClock.now() + jiff::SignedDuration::from_micros(ahead)
+    }
+
+    async fn sleep_until(&self, deadline: Timestamp) {
+        wharf_runtime::clock::sleep(|| self.now(), deadline).await;
     }
 }
 

@@ -1,28 +1,20 @@
-//! Real `nats-server` processes on free loopback ports, each with a folder of its own.
-//!
-//! A server runs under a shell that waits for the end of its standard input: it goes with its handle,
-//! and with the test's process however that ends.
+//! Real `nats-server` processes on free loopback ports, each with a folder of its own, under a keeper.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
+use crate::keeper::{End, Kept};
+
 /// The longest that a server takes to start, or a cluster to agree on a leader.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Starts the server in the folder `$0`, says its process id, and ends it when nobody holds the other
-/// end any more. What it is told to ignore would else reach it before the end of the tests does.
-const KEEPER: &str = r#"trap '' INT TERM
-"$1" -c "$0/nats.conf" -l "$0/nats.log" & echo $!
-read -r _
-kill -9 $! && wait $!
-[ "$2" = keep ] || rm -rf "$0""#;
 
 /// How a server keeps what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +30,11 @@ pub enum Sync {
 pub struct Nats {
     name: String,
     dir: Dir,
+    /// Where it keeps its streams.
+    store: PathBuf,
     port: u16,
     monitoring: u16,
-    process: Option<Process>,
+    process: Option<Kept>,
 }
 
 /// A server's folder.
@@ -59,13 +53,6 @@ impl Dir {
             Self::Left(path) => path,
         }
     }
-}
-
-/// A running server and its keeper.
-#[derive(Debug)]
-struct Process {
-    keeper: Child,
-    pid: u32,
 }
 
 impl Nats {
@@ -91,9 +78,24 @@ impl Nats {
         &SHARED
     }
 
+    /// One server of its own that takes only connections by TLS, with this certificate and its key.
+    #[must_use]
+    pub fn with_tls(certificate: &Path, key: &Path) -> Self {
+        let tls = format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}");
+        let mut nats = Self::prepare("guarded", Sync::Default, Some(&tls));
+        nats.run();
+        nats
+    }
+
     /// Three servers that are one cluster, with a leader.
     #[must_use]
     pub fn cluster(sync: Sync) -> [Self; 3] {
+        Self::cluster_in(sync, None)
+    }
+
+    /// The same, with what they keep in folders of `place`.
+    #[must_use]
+    pub fn cluster_in(sync: Sync, place: Option<&Path>) -> [Self; 3] {
         let ports = [free_port(), free_port(), free_port()];
         let routes: Vec<_> = ports
             .iter()
@@ -107,7 +109,9 @@ impl Nats {
                  no_advertise: true }}",
                 ports[n]
             );
-            Self::prepare(&format!("n{n}"), sync, Some(&cluster))
+            let name = format!("n{n}");
+            let store = place.map(|place| place.join(&name));
+            Self::prepare_in(&name, sync, Some(&cluster), store)
         });
         // All at once: a cluster answers only when most of it is there.
         for server in &mut servers {
@@ -120,9 +124,13 @@ impl Nats {
     }
 
     fn prepare(name: &str, sync: Sync, cluster: Option<&str>) -> Self {
+        Self::prepare_in(name, sync, cluster, None)
+    }
+
+    fn prepare_in(name: &str, sync: Sync, cluster: Option<&str>, store: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (port, monitoring) = (free_port(), free_port());
-        let store = dir.path().join("store");
+        let store = store.unwrap_or_else(|| dir.path().join("store"));
         let sync = match sync {
             Sync::Default => "",
             Sync::Always => "sync_interval: always,",
@@ -136,6 +144,7 @@ impl Nats {
         Self {
             name: name.to_owned(),
             dir: Dir::Owned(dir),
+            store,
             port,
             monitoring,
             process: None,
@@ -169,13 +178,13 @@ impl Nats {
     /// Its process id; `None` while it is down.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        Some(self.process.as_ref()?.pid)
+        Some(self.process.as_ref()?.pid())
     }
 
     /// Where it keeps its streams.
     #[must_use]
-    pub fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
+    pub fn store(&self) -> &Path {
+        &self.store
     }
 
     /// What it wrote to its log.
@@ -189,6 +198,13 @@ impl Nats {
         self.process = None;
     }
 
+    /// SIGTERM: it notes what it knows of its streams, and ends.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.stop();
+        }
+    }
+
     /// Starts it again, on the same ports and with what it kept.
     pub fn run(&mut self) {
         self.spawn();
@@ -197,28 +213,15 @@ impl Nats {
 
     fn spawn(&mut self) {
         let program = crate::peers::program("nats-server").expect("nats-server is installed");
-        let keep = match self.dir {
-            Dir::Owned(_) => "keep",
-            Dir::Left(_) => "remove",
+        let left = match &self.dir {
+            Dir::Owned(_) => None,
+            Dir::Left(dir) => Some(dir.as_path()),
         };
-        let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER])
-            .arg(self.dir.path())
-            .arg(program)
-            .arg(keep)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // The shell reports whom it killed.
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh runs");
-        let mut line = String::new();
-        let stdout = keeper.stdout.take().expect("standard output is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("it says its process id");
-        let pid = line.trim().parse().expect("a process id");
-        self.process = Some(Process { keeper, pid });
+        let mut command = Kept::command(&program, End::Kill, left);
+        let file = |name| self.dir.path().join(name);
+        command.arg("-c").arg(file("nats.conf"));
+        command.arg("-l").arg(file("nats.log"));
+        self.process = Some(Kept::start(command.stderr(Stdio::null())));
     }
 
     /// Waits until it answers, and its cluster has a leader.
@@ -237,14 +240,6 @@ impl Nats {
 
     fn is_healthy(&self) -> bool {
         get(&self.monitoring(), "/healthz").is_some_and(|answer| answer.contains("\"ok\""))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The keeper reads the end of its input and kills the server.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
     }
 }
 

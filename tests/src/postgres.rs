@@ -1,8 +1,7 @@
 //! A `PostgreSQL` server of the tests' own: one for a test binary, an empty data base for a test.
 //!
-//! It lies in a temporary folder and listens on a socket there, so it meets no other server. A shell
-//! watches over it: as soon as the test binary is gone, however it went, so are server and folder.
-//! `tests/peers.sh` finds or installs the programs.
+//! It lies in a temporary folder and listens on a socket there, so it meets no other server, and goes with
+//! its keeper. `tests/peers.sh` finds or installs the programs.
 //!
 //! The crates whose unit tests need it include this file by its path: they are below this crate.
 
@@ -11,7 +10,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +18,8 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::keeper::{End, Kept};
 
 /// The server, started by the first test that asks. Nothing on it has to survive anything.
 static SERVER: LazyLock<Server> =
@@ -42,15 +43,6 @@ begin
         execute format('drop schema %I cascade', left_behind);
     end loop;
 end $$";
-
-/// Stops the server once nobody holds the other end of the shell's input: the test binary, until its end.
-/// Ctrl-C reaches this group of processes, too; the server is to end after the tests, not before.
-const WATCH: &str = r#"trap '' INT TERM
-dir=$1 && shift
-"$@" &
-read -r _
-kill -QUIT $! && wait $!
-rm -rf "$dir""#;
 
 /// An empty data base, in an order of text that is not SQLite's.
 #[derive(Debug)]
@@ -116,8 +108,7 @@ pub struct Server {
     dir: PathBuf,
     /// Data bases whose tests are over; the next tests get them.
     left: Mutex<Vec<String>>,
-    /// Its end is the end of the server.
-    _alive: ChildStdin,
+    process: Kept,
 }
 
 impl Server {
@@ -140,20 +131,15 @@ impl Server {
             .expect("initdb runs");
         assert!(made.status.success(), "initdb failed: {made:?}");
 
-        let mut command = as_user(Command::new("sh"), user);
-        command.args(["-c", WATCH, "watch"]).arg(&dir);
-        command.arg(bin.join("postgres")).arg("-D").arg(&data);
+        let command = Kept::command(&bin.join("postgres"), End::Quit, Some(&dir));
+        let mut command = as_user(command, user);
+        command.arg("-D").arg(&data);
         let sockets = format!("unix_socket_directories={}", dir.display());
         for setting in ["listen_addresses=", &sockets].iter().chain(settings) {
             command.args(["-c", setting]);
         }
-        let mut server = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("postgres starts");
-        let mut log = BufReader::new(server.stderr.take().expect("it is piped")).lines();
+        let mut process = Kept::start(command.stderr(Stdio::piped()));
+        let mut log = BufReader::new(process.stderr().expect("it is piped")).lines();
         let mut said = String::new();
         loop {
             match log.next() {
@@ -162,25 +148,19 @@ impl Server {
                 Some(Err(_)) | None => panic!("postgres does not start: {said}"),
             }
         }
-        let alive = server.stdin.take().expect("it is piped");
-        std::thread::spawn(move || {
-            // It must not wait for a reader of what else it says.
-            log.map_while(Result::ok).for_each(drop);
-            server.wait()
-        });
+        // It must not wait for a reader of what else it says.
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
         Self {
             dir,
             left: Mutex::default(),
-            _alive: alive,
+            process,
         }
     }
 
     /// The process to which its others belong: killing one of those makes it recover as after a crash.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        let file = fs::read_to_string(self.dir.join("data/postmaster.pid"));
-        let pid = file.ok().and_then(|file| file.lines().next()?.parse().ok());
-        pid.expect("it runs")
+    pub const fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Where one of its data bases is; `postgres` is there from the beginning.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -14,7 +14,11 @@ use tempfile::TempDir;
 use wharf_domain::{access::Role, kernel::Secret, ports::Clock as _};
 use wharf_runtime::clock::SystemClock;
 
-use crate::{client::Client, storage::Storage};
+use crate::{
+    client::Client,
+    keeper::{End, Kept},
+    storage::Storage,
+};
 
 /// The token secret of every hub under test.
 pub const JWT_SECRET: &str = "a-secret-for-tests-of-at-least-32-bytes";
@@ -38,6 +42,13 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     if let Some(target) = profile.parent() {
         build.arg("--target-dir").arg(target);
+    }
+    // What cargo tells a program that it runs would make it build some crates anew, each time.
+    for (name, _) in std::env::vars_os() {
+        let told = |prefix| name.to_string_lossy().starts_with(prefix);
+        if told("CARGO_PKG_") || told("CARGO_MANIFEST_") || told("CARGO_BIN_") {
+            build.env_remove(&name);
+        }
     }
     let status = build.current_dir(workspace()).status().expect("cargo runs");
     assert!(status.success(), "wharf does not build");
@@ -78,10 +89,17 @@ impl Home {
     /// One that keeps everything in `storage`.
     #[must_use]
     pub fn on(storage: Storage) -> Self {
+        Self::in_folder(&std::env::temp_dir(), storage)
+    }
+
+    /// The same, with what it keeps in files somewhere in `folder`.
+    #[must_use]
+    pub fn in_folder(folder: &Path, storage: Storage) -> Self {
+        let somewhere = || tempfile::tempdir_in(folder).expect("a temporary folder");
         Self {
-            dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            dir: Arc::new(somewhere()),
             storage: Arc::new(storage),
-            uploads: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            uploads: Arc::new(somewhere()),
         }
     }
 
@@ -132,7 +150,10 @@ impl Home {
     /// A `wharf` command on this data folder.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&*BINARY);
+        self.set_up(Command::new(&*BINARY), args)
+    }
+
+    fn set_up(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.path())
@@ -187,35 +208,30 @@ impl Home {
     /// Starts `wharf serve` with more settings from the environment.
     #[must_use]
     pub fn serve_with(&self, environment: &BTreeMap<&str, &str>) -> Wharf {
-        let mut child = self
-            .command(&["serve", "--json"])
-            .envs(environment)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("wharf starts");
+        let command = Kept::command(&BINARY, End::Kill, None);
+        let mut command = self.set_up(command, &["serve", "--json"]);
+        let mut process = Kept::start(command.envs(environment).stderr(Stdio::piped()));
         let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        stdout.read_line(&mut line).expect("wharf says something");
+        let said = process.stdout.read_line(&mut line);
+        said.expect("wharf says something");
         let said: Option<Value> = serde_json::from_str(&line).ok();
         let url = said.and_then(|said| said["listening"][0].as_str().map(str::to_owned));
         let Some(url) = url else {
             let mut errors = String::new();
-            let _ = child
-                .stderr
-                .take()
+            let _ = process
+                .stderr()
                 .map(|mut stderr| stderr.read_to_string(&mut errors));
             panic!("wharf does not start: {errors}");
         };
         // What it logs is shown with the test's own output, when that fails.
-        let stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
+        let stderr = BufReader::new(process.stderr().expect("standard error is piped"));
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 eprintln!("wharf: {line}");
             }
         });
         Wharf {
-            child,
+            process,
             url,
             home: self.clone(),
         }
@@ -233,7 +249,7 @@ fn read(stream: Option<impl std::io::Read>) -> String {
 /// A running `wharf serve`; killed when dropped.
 #[derive(Debug)]
 pub struct Wharf {
-    child: Child,
+    process: Kept,
     /// Where it listens, e.g. `http://127.0.0.1:40123`.
     pub url: String,
     /// Its data folder.
@@ -254,40 +270,26 @@ impl Wharf {
     }
 
     /// SIGKILL, as a power cut would.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        let _ = self.child.wait();
+    pub fn kill(self) {
+        drop(self.process);
     }
 
     /// SIGTERM; answers the exit code.
     #[must_use]
     pub fn stop(mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .expect("kill runs");
-        assert!(killed.success());
-        self.child.wait().expect("it ends").code().unwrap_or(-1)
+        self.process.stop()
     }
 
     /// A figure of `/proc/<pid>/status`, in KiB: `VmRSS`, `VmHWM`.
     #[must_use]
     pub fn memory_kib(&self, figure: &str) -> u64 {
-        memory_kib(self.child.id(), figure)
+        memory_kib(self.pid(), figure)
     }
 
     /// Its process id.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Wharf {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub const fn pid(&self) -> u32 {
+        self.process.pid()
     }
 }
 

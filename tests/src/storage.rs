@@ -82,6 +82,16 @@ impl Storage {
         }
     }
 
+    /// The same, with the rest in files.
+    #[must_use]
+    pub fn on_servers(cluster: &[Nats]) -> Self {
+        let cluster: Vec<_> = cluster.iter().collect();
+        Self {
+            stream: Some(Stream::on(&cluster, "faults".to_owned())),
+            ..Self::default()
+        }
+    }
+
     /// Whether the log is on `JetStream`.
     #[must_use]
     pub const fn is_jetstream(&self) -> bool {

@@ -78,6 +78,11 @@ async fn replay(home: &Home) -> Vec<Value> {
         .collect()
 }
 
+/// The messages that the log says were accepted.
+pub(super) async fn accepted_messages(home: &Home) -> BTreeSet<String> {
+    messages_of(&replay(home).await, "message.accepted")
+}
+
 fn of_type<'a>(log: &'a [Value], tag: &str) -> impl Iterator<Item = &'a Value> {
     log.iter()
         .filter(move |event| event["type"] == tag)

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::{
-    Dice,
-    wire::{Direction, Mode},
-};
+use wharf_tests::wire::{Direction, Mode};
+
+use super::Dice;
 
 /// Longest that a process stands still or a wire is bad, in milliseconds: longer than a lease holds.
 const LONGEST: u64 = 6000;

@@ -19,6 +19,7 @@ use wharf_tests::{
     postgres::Server,
     process::{Home, Wharf},
     storage::Storage,
+    wire::{Mode, Wire},
 };
 
 use super::{
@@ -27,7 +28,6 @@ use super::{
     files,
     load::Load,
     shaky::Shaky,
-    wire::{Mode, Wire},
 };
 
 /// How many, unless `WHARF_CHAOS_FAULTS` says so: each kind once.

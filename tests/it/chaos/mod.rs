@@ -4,24 +4,29 @@
 //! - `kill`: 200 kills of one hub; `load` is what runs meanwhile, `shaky` receives the webhooks, `check` is
 //!   what must be true afterwards.
 //! - `faults`: two nodes on servers of their own, each of which fails in turn; the same load, receiver and
-//!   checks. `deck` deals the faults, `wire` is what lies between a node and its NATS servers.
+//!   checks. `deck` deals the faults.
+//! - `damage`: a bit that flips in what a NATS server stored. `power`: the disk stops at a random instant.
+//!   `full`: it has no room. `clocks`: hours are lost and won.
 //! - `bad`, `cut` and `huge`: files that no import should choke on; `files` makes them, `uploads` sends
 //!   them.
 //! - `stop`: SIGTERM while work is under way.
 
 mod bad;
 mod check;
+mod clocks;
 mod cut;
+mod damage;
 mod deck;
 mod faults;
 mod files;
+mod full;
 mod huge;
 mod kill;
 mod load;
+mod power;
 mod shaky;
 mod stop;
 mod uploads;
-mod wire;
 
 /// Dice that fall the same for the same seed (splitmix64).
 struct Dice(u64);

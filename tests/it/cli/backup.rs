@@ -337,6 +337,34 @@ fn a_hub_that_shares_its_storage_is_not_backed_up_by_its_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_come_along_wherever_they_lie() {
+    let home = Home::files();
+    assert_eq!(home.serve().stop(), 0);
+    let run = |home: &Home, args: &[&str]| {
+        let uploads = home.path().join("uploads elsewhere");
+        let mut command = home.command(args);
+        let ran = command.env("WHARF_IMPORT__DIR", uploads).output().unwrap();
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success(), "wharf {args:?}: {errors}");
+    };
+    let upload = "uploads elsewhere/01890000-0000-7000-8000-000000000001";
+    fs::create_dir_all(home.path().join(upload)).unwrap();
+    for file in ["meta.json", "done"] {
+        fs::write(home.path().join(upload).join(file), file).unwrap();
+    }
+    let backup = home.path().join("backup");
+    run(&home, &["backup", text(&backup)]);
+    let restored = Home::files();
+    carry_key(&home, &restored);
+    run(&restored, &["restore", text(&backup)]);
+    for file in ["meta.json", "done"] {
+        let path = restored.path().join(upload).join(file);
+        assert_eq!(fs::read_to_string(path).unwrap(), file);
+    }
+    assert!(!restored.data().join("uploads").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_are_whole_come_along() {
     let home = Home::files();
     assert_eq!(home.serve().stop(), 0);

@@ -53,7 +53,7 @@ fn allowed(values: Values, value: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_hub_answers_the_whole_catalogue_and_nothing_else() {
-    let home = Home::files();
+    let home = Home::default();
     let wharf = home.serve();
     let client = wharf.client("p", Role::Admin);
     // Something of everything, and what a stranger could try to write into a label.

@@ -6,7 +6,7 @@ use wharf_tests::process::Home;
 use super::{fails, ok, said};
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["serve"],
     &["demo"],
@@ -29,6 +29,8 @@ const COMMANDS: [&[&str]; 22] = [
     &["erasures"],
     &["metrics"],
     &["log", "copy"],
+    &["vault"],
+    &["vault", "copy"],
 ];
 
 #[test]

@@ -216,6 +216,47 @@ pub(super) async fn the_floor_passes_what_is_none_of_its_business(mut h: Harness
     assert_eq!(consumer.floor(), Position(52));
 }
 
+pub(super) async fn what_an_earlier_opener_may_have_had_is_told_apart(mut h: Harness) {
+    note(&h, 2).await;
+    let consumer = open(&h, SPEC).await;
+    note(&h, 1).await;
+    assert_eq!(fetch(&*consumer, 10).await, [1, 2, 3]);
+    let again = |consumer: &dyn Consumer| {
+        [1, 2, 3, 4].map(|position| consumer.comes_again(Position(position)))
+    };
+    assert_eq!(again(&*consumer), [true, true, false, false]);
+    drop(consumer);
+    h.restart().await;
+    let consumer = open(&h, SPEC).await;
+    note(&h, 1).await;
+    assert_eq!(fetch(&*consumer, 10).await, [1, 2, 3, 4]);
+    assert_eq!(again(&*consumer), [true, true, true, false]);
+}
+
+pub(super) async fn nothing_is_left_once_all_is_acknowledged(h: Harness) {
+    let consumer = open(&h, SPEC).await;
+    note(&h, 3).await;
+    assert_eq!(consumer.backlog().await.unwrap(), 3);
+    assert_eq!(fetch(&*consumer, 2).await, [1, 2]);
+    assert_eq!(consumer.backlog().await.unwrap(), 3);
+    ack(&*consumer, &[1, 2]).await;
+    assert_eq!(fetch(&*consumer, 2).await, [3]);
+    ack(&*consumer, &[3]).await;
+    consumer.flush().await.unwrap();
+    assert_eq!(consumer.backlog().await.unwrap(), 0);
+    // What is none of its business is passed by as soon as somebody fetches.
+    h.note(&messages()).await;
+    let idle = async {
+        while consumer.backlog().await.unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        fetched = consumer.fetch(10) => panic!("{:?}", positions(&fetched.unwrap())),
+        () = idle => {}
+    }
+}
+
 pub(super) async fn consumers_do_not_disturb_each_other(h: Harness) {
     note(&h, 3).await;
     let one = open(&h, SPEC).await;

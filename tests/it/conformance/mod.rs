@@ -77,6 +77,8 @@ on_every_log! {
         a_consumer_from_now_stays_where_it_began
         a_full_consumer_waits_for_acknowledgements
         the_floor_passes_what_is_none_of_its_business
+        what_an_earlier_opener_may_have_had_is_told_apart
+        nothing_is_left_once_all_is_acknowledged
         consumers_do_not_disturb_each_other
         a_dropped_fetch_loses_nothing
         fetching_waits_for_the_next_commit;

@@ -1,5 +1,7 @@
 //! Several nodes: `wharf serve` twice, on one JetStream and one PostgreSQL.
 
+mod away;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

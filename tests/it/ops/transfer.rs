@@ -19,7 +19,7 @@ use wharf_domain::{
 };
 use wharf_eventlog::{
     ConsumerCheckpoint, Destination, Options, Origin as _, SqliteImporter, SqliteLog,
-    TransferError, snapshot, transfer,
+    TransferError, backup, transfer,
 };
 use wharf_tests::clock::{SeededIds, VirtualClock};
 
@@ -205,7 +205,7 @@ async fn commits_that_do_not_follow_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_is_one_moment_while_commits_go_on() {
+async fn a_backup_is_one_moment_while_commits_go_on() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = filled(from.path()).await;
     let source = from.path().join("log.db");
@@ -234,7 +234,7 @@ async fn a_snapshot_is_one_moment_while_commits_go_on() {
     let (from_file, to_file) = (source.clone(), target.clone());
     let copying = tokio::task::spawn_blocking(move || {
         let mut steps = vec![];
-        snapshot(&from_file, &to_file, &mut |done, all| {
+        backup(&from_file, &to_file, &mut |done, all| {
             steps.push((done, all))
         })
         .unwrap();
@@ -254,6 +254,6 @@ async fn a_snapshot_is_one_moment_while_commits_go_on() {
             .unwrap();
     let report = copy.verify(&mut |_| {}).await.unwrap();
     assert!(report.tail >= Position(COMMITS));
-    let again = snapshot(&source, &target, &mut |_, _| {}).unwrap_err();
+    let again = backup(&source, &target, &mut |_, _| {}).unwrap_err();
     assert!(again.to_string().contains("none yet"), "{again}");
 }

@@ -7,12 +7,12 @@ use wharf_domain::{
     ports::{Append, Committed, EventLog, LogError},
 };
 use wharf_eventlog::{JetStreamLog, JetStreamOptions};
-use wharf_tests::nats::Nats;
-
-use super::{
-    all, open, put, stranger,
+use wharf_tests::{
+    nats::Nats,
     wire::{Mode, Wire},
 };
+
+use super::{all, open, put, stranger};
 use crate::conformance::harness::{Harness, decisions, journal, options};
 
 /// A node behind a wire, and one with a wire of its own to the same stream.
@@ -25,7 +25,7 @@ struct Two {
 
 async fn two() -> Two {
     let dir = tempfile::tempdir().unwrap();
-    let wire = Wire::to(Nats::shared().address());
+    let wire = Wire::to(Nats::shared().address()).await;
     let direct = options(Nats::shared(), dir.path());
     let far_mirror = tempfile::tempdir().unwrap();
     let far = open(&JetStreamOptions {

@@ -6,7 +6,6 @@ mod copies;
 mod faults;
 mod nodes;
 mod refusals;
-mod wire;
 
 use std::sync::Arc;
 

@@ -217,7 +217,11 @@ async fn a_mirror_of_a_stream_that_was_made_anew_is_refused() {
     theirs.delete_stream(stream_of(&options)).await.unwrap();
     let refused = refusal(&options).await;
     assert!(
-        matches!(&refused, Error::Mirror { what, .. } if what.contains("was made at")),
+        matches!(&refused, Error::Diverged { what, .. } if what.contains("was made at")),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("wharf log repair"),
         "{refused}"
     );
 }
