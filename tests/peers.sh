@@ -36,6 +36,16 @@ postgres_bin() {
     done | sort -n | tail -1 | cut -d' ' -f2-
 }
 
+if ! command -v openssl >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "peers: installing openssl with apt-get"
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends openssl >/dev/null || true
+    fi
+    command -v openssl >/dev/null 2>&1 || fail \
+        "openssl is missing; tests of TLS make certificates with it" \
+        "install it (Debian: apt-get install openssl), then run this again"
+fi
+
 if [ ! -x "$peers/bin/postgres" ]; then
     bin=$(postgres_bin)
     if [ -z "$bin" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

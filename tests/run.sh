@@ -25,7 +25,6 @@ need() {
 
 need cargo "install Rust 1.95 or newer: https://rustup.rs"
 need cc "install a C compiler; SQLite, zstd and ring are built from source (Debian: apt-get install gcc libc6-dev)"
-need openssl "install it; tests of TLS make certificates with it (Debian: apt-get install openssl)"
 sh "$here/peers.sh" test
 
 # Tests that need more than this machine or this user has say so there, and are counted at the end.

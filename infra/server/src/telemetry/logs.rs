@@ -1,6 +1,6 @@
 //! What the process says on standard error, and what of it goes to a collector.
 
-use std::time::SystemTime;
+use std::{io::IsTerminal as _, time::SystemTime};
 
 use tracing_subscriber::{
     EnvFilter, Layer as _, filter::FilterFn, fmt, layer::SubscriberExt as _,
@@ -19,7 +19,10 @@ use crate::config::Telemetry;
 pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<Option<Exporter>> {
     let filter = EnvFilter::try_new(&telemetry.level)
         .map_err(|error| anyhow::anyhow!("telemetry.level is no filter: {error}"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people.
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = if telemetry.format == "json" {
         lines.json().with_filter(filter).boxed()
     } else {
