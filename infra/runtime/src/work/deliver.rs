@@ -32,6 +32,8 @@ const ATTEMPTS_PER_WEBHOOK: usize = 32;
 /// Deliveries that wait for their POST or are still being looked up; above, no further message is taken from
 /// the log, and no further retry from the tick.
 const QUEUE: usize = 2048;
+/// Messages that are asked of the log at once.
+const FETCH: usize = 64;
 /// Outcomes in one commit.
 const BATCH: usize = 128;
 
@@ -90,6 +92,8 @@ pub(super) struct Landed {
 struct Desk {
     /// POSTs that may be under way at once.
     in_flight: usize,
+    /// How many deliveries the last message became, at least 1.
+    fan_out: usize,
     /// Deliveries that wait, by webhook.
     waiting: HashMap<WebhookId, VecDeque<Delivery>>,
     /// Webhooks that may send, in turn.
@@ -98,6 +102,8 @@ struct Desk {
     sending: HashMap<WebhookId, usize>,
     /// Deliveries that wait, in all.
     queued: usize,
+    /// Those of them that wait for a webhook which has as many POSTs under way as it may have.
+    blocked: usize,
     /// Messages and retries that are being looked up.
     planning: usize,
     /// POSTs under way, in all.
@@ -124,16 +130,16 @@ impl Deliverer {
         let mut desk = Desk::new(self.in_flight);
         loop {
             desk.start(&courier, &mut steps);
-            let hungry = desk.queued + desk.planning < QUEUE;
+            let appetite = desk.appetite();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(step) = steps.next() => desk.step(step, &courier, &*consumer).await?,
-                Some(timer) = self.retries.recv(), if hungry => {
+                Some(timer) = self.retries.recv(), if desk.has_room() => {
                     desk.planning += 1;
                     let courier = courier.clone();
                     steps.push(async move { Step::Retried(courier.retried(&timer).await) }.boxed());
                 }
-                commits = patient(&*clock, || consumer.fetch(64)), if hungry => {
+                commits = patient(&*clock, || consumer.fetch(appetite)), if appetite > 0 => {
                     // Where the log ends by now, asked once for those that come again.
                     let tail = Arc::new(OnceCell::new());
                     for commit in commits? {
@@ -161,6 +167,7 @@ impl Deliverer {
     ) -> Result<(), LogError> {
         desk.waiting.clear();
         desk.ready.clear();
+        desk.blocked = 0;
         let grace = rest(&*courier.journal.clock, self.grace);
         tokio::pin!(grace);
         loop {
@@ -191,7 +198,25 @@ impl Desk {
     fn new(in_flight: usize) -> Self {
         Self {
             in_flight,
+            // The first message tells.
+            fan_out: 2 * in_flight,
             ..Self::default()
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.queued + self.planning < QUEUE
+    }
+
+    /// How many messages to ask the log for: what keeps this node busy, and as much again. What one node has taken
+    /// no other can deliver.
+    fn appetite(&self) -> usize {
+        let ahead = 2 * self.in_flight;
+        let taken = self.queued - self.blocked + self.planning * self.fan_out;
+        if taken < ahead && self.has_room() {
+            ((ahead - taken) / self.fan_out).clamp(1, FETCH)
+        } else {
+            0
         }
     }
 
@@ -221,6 +246,8 @@ impl Desk {
             self.queued -= 1;
             if *sending < ATTEMPTS_PER_WEBHOOK {
                 self.ready.push_back(webhook);
+            } else {
+                self.blocked += queue.len();
             }
             let courier = courier.clone();
             steps.push(async move { Step::Attempted(courier.attempt(delivery).await) }.boxed());
@@ -248,6 +275,9 @@ impl Desk {
         match step {
             Step::Planned { commit, plan } => {
                 self.planning -= 1;
+                if let Ok(deliveries) = &plan {
+                    self.fan_out = deliveries.len().max(1);
+                }
                 match plan {
                     Ok(deliveries) if deliveries.is_empty() => {
                         consumer.ack(&[commit.position]).await?;
@@ -277,6 +307,8 @@ impl Desk {
                 if let Some(sending) = self.sending.get_mut(&landed.webhook) {
                     *sending -= 1;
                     if *sending + 1 == ATTEMPTS_PER_WEBHOOK {
+                        let waiting = self.waiting.get(&landed.webhook);
+                        self.blocked -= waiting.map_or(0, VecDeque::len);
                         self.ready.push_back(landed.webhook);
                     }
                     if *sending == 0 {
@@ -324,7 +356,9 @@ impl Desk {
         queue.push_back(delivery);
         self.queued += 1;
         let sending = self.sending.get(&webhook).copied().unwrap_or_default();
-        if idle && sending < ATTEMPTS_PER_WEBHOOK {
+        if sending >= ATTEMPTS_PER_WEBHOOK {
+            self.blocked += 1;
+        } else if idle {
             self.ready.push_back(webhook);
         }
     }
