@@ -10,7 +10,7 @@ use crate::kernel::{
 };
 
 /// An answer of a read ends with the commit whose body makes it reach so many bytes.
-pub const READ_BYTES: usize = 4 * 1024 * 1024;
+pub const READ_BYTES: usize = 2 * 1024 * 1024;
 
 /// Answer of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,8 @@ const READERS: u32 = 4;
 const CONNECTIONS: u32 = 8;
 /// How long a caller waits for a connection, and a connection for another process's lock.
 const WAIT: Duration = Duration::from_secs(5);
+/// Tries to open a file that somebody else is opening, in that time.
+const TRIES: u32 = 100;
 /// How long a connection lies idle before it is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -84,6 +86,12 @@ macro_rules! sql {
 }
 pub(super) use sql;
 
+/// Whether another process has the file to itself just now (`SQLITE_BUSY`).
+fn is_locked(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some("5"))
+}
+
 impl Tables {
     /// In the file at `path`, which is made (mode 0600) if it is not there.
     pub(super) async fn sqlite(path: &Path) -> Result<Self, Error> {
@@ -96,13 +104,24 @@ impl Tables {
             .foreign_keys(true)
             // Overwrites what is deleted: a shredded key leaves no bytes in a free page.
             .pragma("secure_delete", "on");
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(WAIT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options.clone())
-            .await?;
+        let mut tries = 0;
+        let writer = loop {
+            let opened = SqlitePoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(WAIT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_with(options.clone())
+                .await;
+            match opened {
+                // Of two that make the same file at once SQLite lets neither wait for the other.
+                Err(error) if is_locked(&error) && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(WAIT / TRIES).await;
+                }
+                opened => break opened?,
+            }
+        };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(WAIT)
