@@ -65,6 +65,20 @@ if [ ! -x "$peers/bin/postgres" ]; then
     echo "peers: PostgreSQL is $bin"
 fi
 
+# The packages of the example in JavaScript, where there is a Node.js to run it with.
+example=$here/../infra/deploy/subscribers/javascript/package.json
+if [ "${1:-test}" = test ] && command -v npm >/dev/null 2>&1 &&
+    ! cmp -s "$example" "$peers/javascript/package.json"; then
+    echo "peers: installing what the example in JavaScript names, with npm"
+    mkdir -p "$peers/javascript"
+    cp "$example" "$peers/javascript/"
+    npm install --prefix "$peers/javascript" --no-audit --no-fund --no-package-lock --silent || {
+        rm -f "$peers/javascript/package.json"
+        fail "npm could not install what $example names" \
+            "check that this machine reaches an npm registry, then run this again"
+    }
+fi
+
 if cmp -s "$list" "$installed"; then
     echo "peers: $peers is up to date"
     exit 0

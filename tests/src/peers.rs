@@ -17,6 +17,13 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// The packages of the example in JavaScript; `None` where there is no Node.js.
+#[must_use]
+pub fn node_modules() -> Option<PathBuf> {
+    let modules = folder().join("javascript/node_modules");
+    modules.exists().then_some(modules)
+}
+
 /// Where they lie: `WHARF_TEST_PEERS`, or `tests/.peers`.
 #[expect(
     clippy::disallowed_methods,

@@ -1,5 +1,6 @@
 //! Tests that a machine cannot run: each says so, and is counted by `tests/run.sh`. Only for what needs more
-//! rights than a test may ask for; a program that is missing fails the test.
+//! rights than a test may ask for, or a program that neither the hub nor its tests need; any other program that is
+//! missing fails the test.
 
 use std::io::Write as _;
 
