@@ -30,6 +30,10 @@ const LEASE: &str = "tick";
 const BATCH: u32 = 256;
 /// Looks at the timers at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Schedules that may fail one after the other; then it is the log that is in trouble.
+const FAILURES: u32 = 8;
+/// How long one that failed waits.
+const PUT_OFF: Duration = Duration::from_secs(30);
 /// What lies between two looks while something is due that cannot be fired yet, or is not settled yet.
 const BREATH: Duration = Duration::from_millis(50);
 /// The same, if the last look found nothing to fire.
@@ -107,11 +111,7 @@ impl Ticker {
         }
         let now = self.clock.now();
         let due = self.due(Kind::SyncDue, now, schedules).await?;
-        let mut fired = !due.is_empty();
-        for timer in due {
-            self.request(&timer, now).await?;
-            schedules.add(&timer);
-        }
+        let mut fired = request_all(&*self.dispatch, &due, now, schedules).await?;
         for timer in self.due(Kind::WebhookRetry, now, retries).await? {
             let key = timer.clone();
             match self.retries.try_send(timer) {
@@ -139,31 +139,59 @@ impl Ticker {
         let limit = BATCH.saturating_add(u32::try_from(fired.0.len()).unwrap_or(u32::MAX));
         let mut due = timers::due(&self.views.db(), kind, now, limit).await?;
         fired.settle(&due, due.len() < limit as usize);
-        due.retain(|timer| !fired.0.contains_key(&timer.set_by));
+        due.retain(|timer| fired.may(timer, now));
         due.truncate(BATCH as usize);
         Ok(due)
     }
+}
 
-    /// Asks for the run that a schedule is due for.
-    async fn request(&self, timer: &Timer, now: Timestamp) -> Result<(), Failure> {
-        let Subject::SyncDue { integration } = timer.subject else {
-            return Ok(());
-        };
-        let cause = format!("{}.{}", timer.set_by.0, timer.set_by.1);
-        let command = IntegrationCommand::SyncDue {
-            run_id: RunId(derive(&[b"scheduled", cause.as_bytes()])),
-            due_at: timer.due,
-            now,
-        };
-        let mut context = Context::system("tick", &cause, &cause);
-        context.idempotency_key = Some(format!("due/{cause}"));
-        let asked = self
-            .dispatch
-            .integration(&timer.project, integration, command, context);
-        match asked.await {
-            Ok(_) | Err(DispatchError::Refused(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+/// Asks for the runs that schedules are due for; whether there were any. One that fails waits a while, and the
+/// others do not wait for it.
+///
+/// # Errors
+/// So many failed, one after the other, that it will not be for reasons of their own.
+async fn request_all(
+    dispatch: &dyn Dispatch,
+    due: &[Timer],
+    now: Timestamp,
+    schedules: &mut Fired,
+) -> Result<bool, Failure> {
+    let (mut asked, mut failed) = (false, 0);
+    for timer in due {
+        match request(dispatch, timer, now).await {
+            Ok(()) => {
+                schedules.add(timer);
+                (asked, failed) = (true, 0);
+            }
+            Err(error) if failed + 1 >= FAILURES => return Err(error),
+            Err(error) => {
+                failed += 1;
+                let Timer { project, .. } = timer;
+                tracing::warn!(%project, error = %with_causes(&*error), "a schedule waits");
+                schedules.put_off(timer, after(now, PUT_OFF));
+            }
         }
+    }
+    Ok(asked)
+}
+
+/// Asks for the run that a schedule is due for.
+async fn request(dispatch: &dyn Dispatch, timer: &Timer, now: Timestamp) -> Result<(), Failure> {
+    let Subject::SyncDue { integration } = timer.subject else {
+        return Ok(());
+    };
+    let cause = format!("{}.{}", timer.set_by.0, timer.set_by.1);
+    let command = IntegrationCommand::SyncDue {
+        run_id: RunId(derive(&[b"scheduled", cause.as_bytes()])),
+        due_at: timer.due,
+        now,
+    };
+    let mut context = Context::system("tick", &cause, &cause);
+    context.idempotency_key = Some(format!("due/{cause}"));
+    let asked = dispatch.integration(&timer.project, integration, command, context);
+    match asked.await {
+        Ok(_) | Err(DispatchError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -179,21 +207,42 @@ struct Round {
     next: Option<Timestamp>,
 }
 
-/// Timers that were fired and that the view does not show as settled yet, and when each was due.
+/// Timers that were fired, or put off, and that the view does not show as settled yet.
 #[derive(Default)]
-struct Fired(HashMap<(Position, u32), Timestamp>);
+struct Fired(HashMap<(Position, u32), State>);
+
+/// What became of a timer.
+struct State {
+    /// When it was due.
+    due: Timestamp,
+    /// When it may be fired again; `None`: it was fired.
+    again: Option<Timestamp>,
+}
 
 impl Fired {
     fn add(&mut self, timer: &Timer) {
-        self.0.insert(timer.set_by, timer.due);
+        let (due, again) = (timer.due, None);
+        self.0.insert(timer.set_by, State { due, again });
+    }
+
+    /// It could not be fired: not before `until` again.
+    fn put_off(&mut self, timer: &Timer, until: Timestamp) {
+        let (due, again) = (timer.due, Some(until));
+        self.0.insert(timer.set_by, State { due, again });
+    }
+
+    /// Whether `timer` may be fired.
+    fn may(&self, timer: &Timer, now: Timestamp) -> bool {
+        let state = self.0.get(&timer.set_by);
+        state.is_none_or(|state| state.again.is_some_and(|again| again <= now))
     }
 
     /// Forgets those that are not among `due`, the first timers by their time; `whole`: all of them.
     fn settle(&mut self, due: &[Timer], whole: bool) {
         let still: HashSet<_> = due.iter().map(|timer| timer.set_by).collect();
         let last = due.last().map(|timer| timer.due);
-        self.0.retain(|key, at| {
-            still.contains(key) || (!whole && last.is_some_and(|last| *at >= last))
+        self.0.retain(|key, state| {
+            still.contains(key) || (!whole && last.is_some_and(|last| state.due >= last))
         });
     }
 }
