@@ -7,7 +7,10 @@ use wharf_domain::{
     ports::{Consumer, ConsumerSpec, StartAt},
 };
 
-use super::harness::{Harness, decisions, journal, messages};
+use super::{
+    PATIENCE,
+    harness::{Harness, decisions, journal, messages},
+};
 
 const SPEC: ConsumerSpec = ConsumerSpec {
     name: "test",
@@ -236,25 +239,32 @@ pub(super) async fn what_an_earlier_opener_may_have_had_is_told_apart(mut h: Har
 pub(super) async fn nothing_is_left_once_all_is_acknowledged(h: Harness) {
     let consumer = open(&h, SPEC).await;
     note(&h, 3).await;
-    assert_eq!(consumer.backlog().await.unwrap(), 3);
+    backlog(&*consumer, 3).await;
     assert_eq!(fetch(&*consumer, 2).await, [1, 2]);
-    assert_eq!(consumer.backlog().await.unwrap(), 3);
+    backlog(&*consumer, 3).await;
     ack(&*consumer, &[1, 2]).await;
     assert_eq!(fetch(&*consumer, 2).await, [3]);
+    backlog(&*consumer, 1).await;
     ack(&*consumer, &[3]).await;
     consumer.flush().await.unwrap();
-    assert_eq!(consumer.backlog().await.unwrap(), 0);
+    backlog(&*consumer, 0).await;
     // What is none of its business is passed by as soon as somebody fetches.
     h.note(&messages()).await;
-    let idle = async {
-        while consumer.backlog().await.unwrap() > 0 {
+    tokio::select! {
+        fetched = consumer.fetch(10) => panic!("{:?}", positions(&fetched.unwrap())),
+        () = backlog(&*consumer, 0) => {}
+    }
+}
+
+/// Waits until so many are left: a server counts a moment after it has acknowledged.
+async fn backlog(consumer: &dyn Consumer, left: u64) {
+    let counted = async {
+        while consumer.backlog().await.unwrap() != left {
             tokio::task::yield_now().await;
         }
     };
-    tokio::select! {
-        fetched = consumer.fetch(10) => panic!("{:?}", positions(&fetched.unwrap())),
-        () = idle => {}
-    }
+    let waited = tokio::time::timeout(PATIENCE, counted).await;
+    assert!(waited.is_ok(), "{left} are not left");
 }
 
 pub(super) async fn consumers_do_not_disturb_each_other(h: Harness) {
