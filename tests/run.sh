@@ -7,8 +7,8 @@
 #     WHARF_TEST_LOG=jetstream WHARF_TEST_DATABASE=postgres sh tests/run.sh api::
 #                                      the same on a real nats-server and a real PostgreSQL
 #
-# Disks that are full or lose their power take root and loop devices (and mkfs.ext4). Without, those tests are
-# skipped, named and counted.
+# Disks that are full or lose their power take root and loop devices (and mkfs.ext4), and the example in JavaScript
+# takes Node.js 20 with npm. Without, those tests are skipped, named and counted.
 set -eu
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
