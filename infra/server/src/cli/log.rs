@@ -58,12 +58,15 @@ pub(super) async fn run(
 
 /// The log, or this node's mirror of it.
 pub(super) fn open(config: &Config) -> anyhow::Result<SqliteLog> {
-    boot::read_log(config).with_context(|| {
-        format!(
-            "there is no log in {}; set data.dir, or start wharf serve",
-            config.data.dir.display()
-        )
-    })
+    boot::read_log(config).with_context(|| none(config))
+}
+
+/// What is said where there is no log.
+pub(super) fn none(config: &Config) -> String {
+    format!(
+        "there is no log in {}; set data.dir, or start wharf serve",
+        config.data.dir.display()
+    )
 }
 
 /// Prints what `args` chooses after `after`; answers the last position read.

@@ -40,7 +40,10 @@ pub(super) async fn verify(config: &Config, out: Out) -> anyhow::Result<ExitCode
     })
     .await;
     bar.finish_and_clear();
-    let servers = servers.context("the servers' stream cannot be read")?;
+    let servers = servers.with_context(|| match &mirror {
+        Some(_) => "the servers' stream cannot be read".to_owned(),
+        None => super::log::none(config),
+    })?;
     conclude(config, own, &servers, out)
 }
 
