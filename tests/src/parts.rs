@@ -3,11 +3,16 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use wharf_adapters::catalogue;
-use wharf_domain::ports::{EventLog, Http, NoSnapshots, Vault};
+use wharf_domain::{
+    kernel::{ProjectId, Secret, WebhookId},
+    ports::{Context, Dispatch as _, EventLog, Http, NoSnapshots, Scope, SecretRef, Vault},
+    webhooks::{self, Definition, RetryConfig, SECRET_FIELD, WebhookCommand},
+};
 use wharf_projections::Views;
 use wharf_runtime::{
     Hub, Parts,
     clock::{SystemClock, SystemIds},
+    dispatch::Dispatcher,
     spool::FileSpool,
 };
 use wharf_vault::{MasterKey, SqlVault};
@@ -46,4 +51,43 @@ pub async fn hub(
         grace: Duration::ZERO,
         deliveries: 256,
     })
+}
+
+/// Makes a webhook that is sent everything, with its secret.
+///
+/// # Panics
+/// There is one of this id.
+pub async fn webhook(
+    dispatcher: &Dispatcher,
+    vault: &Arc<dyn Vault>,
+    project: &ProjectId,
+    id: WebhookId,
+    retry_config: Option<RetryConfig>,
+) {
+    let secret = SecretRef {
+        scope: Scope::Webhook(project.clone(), id),
+        field: SECRET_FIELD,
+        generation: 1,
+    };
+    let kept = vault.put(&secret, &Secret::new(vec![7; 32])).await;
+    kept.expect("the vault takes it");
+    let create = WebhookCommand::Create(webhooks::Create {
+        definition: Definition {
+            name: "all".to_owned(),
+            url: "https://example.com/hook".to_owned(),
+            events: vec!["*".to_owned()],
+            header_names: vec![],
+            headers_generation: 0,
+            secret_generation: 1,
+            compat_prefix: None,
+            is_active: true,
+            retry_config,
+            timeout_seconds: 30,
+        },
+        secret_hint: "hint".to_owned(),
+        created_by: "tester".to_owned(),
+    });
+    let context = Context::system("test", "test", "test");
+    let created = dispatcher.webhook(project, id, create, context).await;
+    created.expect("it is new");
 }

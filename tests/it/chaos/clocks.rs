@@ -19,9 +19,9 @@ use wharf_domain::{
     kernel::{MessageId, ProjectId, Secret, WebhookId},
     ports::{
         Clock, Context, Dispatch as _, EventLog, Http, HttpError, HttpRequest, HttpResponse,
-        Ids as _, NoSnapshots, Scope, SecretRef, TrustClass, Vault,
+        Ids as _, NoSnapshots, TrustClass, Vault,
     },
-    webhooks::{self, Definition, NewMessage, RetryConfig, SECRET_FIELD, WebhookCommand},
+    webhooks::{NewMessage, RetryConfig},
 };
 use wharf_eventlog::MemoryLog;
 use wharf_projections::Views;
@@ -128,37 +128,6 @@ async fn hub(
     })
 }
 
-/// A webhook that is sent everything.
-async fn webhook(hub: &Hub, vault: &Arc<dyn Vault>) {
-    let secret = SecretRef {
-        scope: Scope::Webhook(PROJECT.clone(), WEBHOOK),
-        field: SECRET_FIELD,
-        generation: 1,
-    };
-    vault.put(&secret, &Secret::new(vec![7; 32])).await.unwrap();
-    let create = WebhookCommand::Create(webhooks::Create {
-        definition: Definition {
-            name: "all".to_owned(),
-            url: "https://example.com/hook".to_owned(),
-            events: vec!["*".to_owned()],
-            header_names: vec![],
-            headers_generation: 0,
-            secret_generation: 1,
-            compat_prefix: None,
-            is_active: true,
-            retry_config: Some(RetryConfig {
-                max_retries: 3,
-                retry_delay: RETRY_SECONDS,
-            }),
-            timeout_seconds: 30,
-        },
-        secret_hint: "hint".to_owned(),
-        created_by: "tester".to_owned(),
-    });
-    let created = hub.dispatch.webhook(&PROJECT, WEBHOOK, create, context());
-    created.await.unwrap();
-}
-
 /// A message that the hub accepts.
 async fn accept(hub: &Hub, clock: &JumpingClock) -> MessageId {
     let id = MessageId(SystemIds.uuid());
@@ -201,7 +170,11 @@ async fn a_clock_that_jumps_holds_up_no_delivery_and_retries_come_when_it_says_s
     let receiver = Arc::new(Receiver::default());
     let http: Arc<dyn Http> = receiver.clone();
     let hub = hub(dir.path(), "alone", None, &log, &vault, http, clock.clone()).await;
-    webhook(&hub, &vault).await;
+    let retries = RetryConfig {
+        max_retries: 3,
+        retry_delay: RETRY_SECONDS,
+    };
+    parts::webhook(&hub.dispatch, &vault, &PROJECT, WEBHOOK, Some(retries)).await;
 
     // Forward: what is due by then comes at once.
     receiver.refuses_the_next();

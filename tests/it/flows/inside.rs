@@ -16,19 +16,15 @@ use wharf_domain::{
     integrations::{Create, Integration, IntegrationCommand, RequestSync, SyncSettings, Trigger},
     kernel::{
         Category, Commit, CommitId, EventSet as _, Expected, Head, IntegrationId, MessageId,
-        Metadata, NewCommit, Position, ProjectId, RunId, Secret, StoredCommit, StreamId, Timestamp,
+        Metadata, NewCommit, Position, ProjectId, RunId, StoredCommit, StreamId, Timestamp,
         WebhookId,
     },
     ports::{
         Append, Clock as _, Consumer, ConsumerSpec, Context, Dispatch as _, Durability, EventLog,
-        Http, HttpError, HttpRequest, HttpResponse, Ids as _, LogError, Scope, SecretRef, StartAt,
-        TrustClass, Vault,
+        Http, HttpError, HttpRequest, HttpResponse, Ids as _, LogError, StartAt, TrustClass, Vault,
     },
     syncs::SyncType,
-    webhooks::{
-        self, Attempt, AttemptFailed, AttemptSucceeded, Definition, DeliveryEvent, NewMessage,
-        SECRET_FIELD, WebhookCommand,
-    },
+    webhooks::{self, Attempt, AttemptFailed, AttemptSucceeded, DeliveryEvent, NewMessage},
 };
 use wharf_eventlog::{JetStreamLog, JetStreamOptions, MemoryLog};
 use wharf_runtime::{
@@ -157,34 +153,6 @@ fn dispatcher(log: &Arc<dyn EventLog>, vault: &Arc<dyn Vault>) -> Dispatcher {
     Dispatcher::new(log, vault, Arc::new(SystemClock), Arc::new(SystemIds))
 }
 
-/// A webhook that is sent everything, and its secret.
-async fn webhook(dispatcher: &Dispatcher, vault: &Arc<dyn Vault>) {
-    let secret = SecretRef {
-        scope: Scope::Webhook(PROJECT.clone(), WEBHOOK),
-        field: SECRET_FIELD,
-        generation: 1,
-    };
-    vault.put(&secret, &Secret::new(vec![7; 32])).await.unwrap();
-    let create = WebhookCommand::Create(webhooks::Create {
-        definition: Definition {
-            name: "w".to_owned(),
-            url: "https://example.com/hook".to_owned(),
-            events: vec!["*".to_owned()],
-            header_names: vec![],
-            headers_generation: 0,
-            secret_generation: 1,
-            compat_prefix: None,
-            is_active: true,
-            retry_config: None,
-            timeout_seconds: 30,
-        },
-        secret_hint: "hint".to_owned(),
-        created_by: "tester".to_owned(),
-    });
-    let created = dispatcher.webhook(&PROJECT, WEBHOOK, create, context());
-    created.await.unwrap();
-}
-
 async fn integration(dispatcher: &Dispatcher, settings: SyncSettings, now: Timestamp) {
     let create = IntegrationCommand::Create(Create {
         integration_type: "no such platform".to_owned(),
@@ -267,7 +235,7 @@ async fn ten_thousand_retries_to_a_receiver_that_hangs_hold_up_no_schedule() {
     let vault = parts::vault(dir.path()).await;
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
     let before = dispatcher(&log, &vault);
-    webhook(&before, &vault).await;
+    parts::webhook(&before, &vault, &PROJECT, WEBHOOK, None).await;
     let sent = message_id();
     let position = accept(&before, sent).await;
     // All of them are due before the schedule is.
@@ -373,7 +341,7 @@ async fn what_another_node_sent_before_it_went_is_not_sent_again() {
     let other = node(gone.path(), prefix).await;
     let log: Arc<dyn EventLog> = Arc::new(node(&dir.path().join("mirror"), prefix).await);
     let here = dispatcher(&log, &vault);
-    webhook(&here, &vault).await;
+    parts::webhook(&here, &vault, &PROJECT, WEBHOOK, None).await;
     let theirs = other.consumer(DELIVER).await.unwrap();
     let heard = Arc::new(Heard::default());
     let hub = parts::hub(dir.path(), log.clone(), vault, heard.clone()).await;
